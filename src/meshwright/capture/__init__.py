@@ -1,0 +1,1 @@
+"""What the user hands in: reading, checking and describing a capture."""

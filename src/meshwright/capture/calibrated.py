@@ -13,6 +13,7 @@ from meshwright.geometry.camera import Camera
 from meshwright.geometry.similarity import Similarity2d
 
 Provenance = Literal["given", "assumed", "estimated"]
+IDENTITY = Similarity2d()
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class CalibratedView:
     mask: Bool[np.ndarray, "h w"]
     depth: Float[np.ndarray, "h w"] | None
     rgb: UInt8[np.ndarray, "H W 3"]
-    registration: Similarity2d = Similarity2d()
+    registration: Similarity2d = IDENTITY
     rgb_mask: Bool[np.ndarray, "H W"] | None = None
     depth_step: float = 0.0
     depth_scale: float | None = None

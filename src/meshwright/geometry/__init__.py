@@ -1,0 +1,1 @@
+"""Immutable geometric values: cameras, rotations, similarities, meshes. No I/O."""

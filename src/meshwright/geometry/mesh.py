@@ -30,7 +30,7 @@ class TexturedMesh:
     """A mesh with one texture atlas, vertices split along UV seams.
 
     ``uv`` has its origin at the TOP left, v downwards (glTF's convention): texel centre (column i, row j) of a W x H
-    texture is at ``((i + 0.5) / W, (j + 0.5) / H)``. ``texture`` is sRGB. ``tangents`` are glTF's (xyz, w = handedness).
+    texture is at ``((i + 0.5) / W, (j + 0.5) / H)``. ``texture`` is sRGB. ``tangents`` are glTF's (xyz, w).
     ``coverage`` says per texel where its colour comes from (see `Coverage`); ``invented`` says per vertex that no view
     saw that place.
     A mesh without texture has ``uv``, ``texture`` None and may have ``colors`` per vertex (uint8 sRGB).

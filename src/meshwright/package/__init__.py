@@ -1,0 +1,1 @@
+"""Result files: GLB, OBJ, PLY, manifest, archive; writing them and reading them back."""

@@ -1,0 +1,1 @@
+"""Honest measurement of a mesh against a capture."""

@@ -1,0 +1,1 @@
+"""The renderer: visibility, interpolation, shading, previews."""

@@ -1,0 +1,1 @@
+"""From depth maps to a clean, unwrapped, textured surface."""

@@ -1,0 +1,1 @@
+"""The CPU default: depth fusion, free-space carving and a view-blended texture."""
