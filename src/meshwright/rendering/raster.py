@@ -1,0 +1,117 @@
+"""From a mesh and a camera to fragments: which face, where on it and how deep, for every pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numba import njit
+
+from meshwright.geometry.camera import Camera
+from meshwright.rendering.threads import over_rows
+from meshwright.rendering.visibility import checked_faces, fill_rows, snapped
+
+NEAR = 1e-6  # of the farthest vertex's depth: nearer than that (or behind), a vertex takes its faces with it
+
+
+@dataclass(frozen=True, eq=False)
+class Fragments:
+    """What each pixel centre of a camera sees.
+
+    ``face_id`` int32, -1 = none. ``barycentrics`` float32 are perspective-correct weights of the face's three vertices
+    in the face's order, all >= 0 with sum 1 (0 where there is no face): any vertex attribute at the pixel is their
+    weighted sum. ``depth`` float32 is z-depth in world units, 0 = none.
+    """
+
+    face_id: Int[np.ndarray, "h w"]
+    barycentrics: Float[np.ndarray, "h w 3"]
+    depth: Float[np.ndarray, "h w"]
+
+    def interpolate(
+        self, faces: Int[np.ndarray, "m 3"], values: Float[np.ndarray, "n c"]
+    ) -> Float[np.ndarray, "h w c"]:
+        """Vertex values (n, c) at every pixel, float32; 0 where there is no face."""
+        out = np.zeros((*self.face_id.shape, values.shape[1]), np.float32)
+        hit = self.face_id >= 0
+        out[hit] = np.einsum("pk,pkc->pc", self.barycentrics[hit], values[faces[self.face_id[hit]]])
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class ScreenPoints:
+    """Vertices as a camera sees them: ``points`` (x_px, y_px, key) as `visibility` takes them, and z-depth."""
+
+    points: Float[np.ndarray, "V 3"]
+    z: Float[np.ndarray, "V"]
+    perspective: bool
+
+
+def project_vertices(vertices: Float[np.ndarray, "V 3"], camera: Camera) -> ScreenPoints:
+    """Screen points of vertices. Those at or behind the near plane, or not finite, get a NaN key."""
+    w2c = camera.w2c
+    local = np.asarray(vertices, np.float64) @ w2c[:3, :3].T + w2c[:3, 3]
+    z = local[:, 2]
+    farthest = float(np.max(z, initial=0.0, where=np.isfinite(z)))
+    usable = np.isfinite(local).all(1) & (z > NEAR * farthest)
+    z_safe = np.where(usable, z, 1.0)
+    perspective = camera.projection == "perspective"
+    slope = local[:, :2] / z_safe[:, None] if perspective else local[:, :2]
+    key = 1.0 / z_safe if perspective else 1.0 + (farthest - z_safe)
+    uv = slope @ camera.K[:2, :2].T + camera.K[:2, 2]
+    points = np.column_stack([uv, np.where(usable, key, np.nan)])
+    return ScreenPoints(points, z_safe, perspective)
+
+
+def rasterize(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera) -> Fragments:
+    """Fragments of the nearest surface at each pixel centre of ``camera`` (its size is the image's).
+
+    Both sides of faces are drawn. A face with a vertex at or behind the near plane, or with a vertex that is not
+    finite, is dropped whole. Raises `InputError` if a face names a vertex that does not exist.
+    """
+    seen = project_vertices(vertices, camera)
+    triangles = checked_faces(faces, len(seen.points))
+    points = snapped(seen.points)
+    shape = (camera.height, camera.width)
+    keys, ids = np.zeros(shape), np.full(shape, -1, np.int32)
+    barycentrics, depth = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32)
+
+    def band(low: int, high: int) -> None:
+        fill_rows(points, triangles, low, high, keys, ids)
+        _locate_rows(points, seen.z, seen.perspective, triangles, low, high, ids, barycentrics, depth)
+
+    if len(triangles):
+        over_rows(camera.height, band)
+    return Fragments(ids, barycentrics, depth)
+
+
+@njit(cache=True, nogil=True)
+def _opposite_area(points, i, j, px, py):
+    """Twice the area of (sample, vertex i, vertex j): the screen weight of the third vertex."""
+    return (points[i, 0] - px) * (points[j, 1] - py) - (points[i, 1] - py) * (points[j, 0] - px)
+
+
+@njit(cache=True, nogil=True)
+def _locate_rows(points, z, perspective, faces, row_start, row_end, ids, barycentrics, depth):
+    """Perspective-correct barycentrics and z-depth of the visible faces.
+
+    Screen weights times 1/z, normalised (Heckbert and Moreton 1991). The snapped points are used, so that a sample is
+    never outside of the triangle that covers it.
+    """
+    for row in range(row_start, row_end):
+        for col in range(ids.shape[1]):
+            f = ids[row, col]
+            if f < 0:
+                continue
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            px, py = col + 0.5, row + 0.5
+            wi = abs(_opposite_area(points, j, k, px, py))
+            wj = abs(_opposite_area(points, k, i, px, py))
+            wk = abs(_opposite_area(points, i, j, px, py))
+            if perspective:
+                wi, wj, wk = wi / z[i], wj / z[j], wk / z[k]
+            total = wi + wj + wk
+            barycentrics[row, col, 0] = wi / total
+            barycentrics[row, col, 1] = wj / total
+            barycentrics[row, col, 2] = wk / total
+            depth[row, col] = (wi * z[i] + wj * z[j] + wk * z[k]) / total

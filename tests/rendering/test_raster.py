@@ -1,0 +1,104 @@
+"""Laws of fragments: the surface point of a pixel projects back to its centre; cameras of every kind agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meshwright.geometry.camera import Camera, pixel_grid
+from meshwright.geometry.rotations import look_at
+from meshwright.rendering.raster import Fragments, rasterize
+
+
+def icosphere_like(n: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.spatial import ConvexHull
+
+    k = np.arange(n * n) + 0.5
+    polar, turn = np.arccos(1 - 2 * k / n**2), np.pi * (1 + 5**0.5) * k
+    points = np.stack([np.sin(polar) * np.cos(turn), np.cos(polar), np.sin(polar) * np.sin(turn)], -1)
+    return points, ConvexHull(points).simplices.astype(np.int32)
+
+
+def cameras() -> dict[str, Camera]:
+    pose = look_at(np.array([1.0, 0.8, 2.3]), np.zeros(3), np.array([0, 1.0, 0]))
+    off_centre = np.array([[70.0, 0, 20.3], [0, 75.0, 31.1], [0, 0, 1]])
+    return {
+        "perspective": Camera.from_fov(50, pose, 64, 64),
+        "off_centre": Camera(off_centre, pose, 61, 47),
+        "orthographic": Camera(np.array([[24.0, 0, 31], [0, 24, 22], [0, 0, 1]]), pose, 60, 50, "orthographic"),
+    }
+
+
+@pytest.mark.parametrize("name", list(cameras()))
+def test_surface_point_projects_to_its_pixel_and_depth(name: str) -> None:
+    camera = cameras()[name]
+    vertices, faces = icosphere_like()
+    seen = rasterize(vertices, faces, camera)
+    hit = seen.face_id >= 0
+    assert hit.sum() > 500
+    points = seen.interpolate(faces, vertices)[hit]
+    uv, z = camera.project(points.astype(float))
+    np.testing.assert_allclose(uv, pixel_grid(camera.width, camera.height)[hit], atol=2e-3)
+    np.testing.assert_allclose(seen.depth[hit], z, rtol=1e-5)
+    assert (seen.depth[~hit] == 0).all()
+    assert (seen.barycentrics[~hit] == 0).all()
+    assert (seen.barycentrics >= 0).all()
+    np.testing.assert_allclose(seen.barycentrics[hit].sum(-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(cameras()))
+def test_depth_of_a_sphere_is_the_analytic_one(name: str) -> None:
+    camera = cameras()[name]
+    seen = rasterize(*icosphere_like(60), camera)
+    rows, cols = np.nonzero(seen.face_id >= 0)
+    points = camera.unproject(np.stack([cols, rows], -1) + 0.5, seen.depth[rows, cols].astype(float))
+    radius = np.linalg.norm(points, axis=1)
+    assert np.median(np.abs(radius - 1)) < 2e-3
+    facing = (points * camera.view_directions(points)).sum(-1)
+    assert (facing > -0.05).all()  # the near side is what is seen
+
+
+def test_plane_in_perspective_has_exact_uv() -> None:
+    """Perspective correctness: attributes that are linear in the world stay linear in the world."""
+    vertices = np.array([[-1, 0, -3], [1, 0, -3], [1, 0, 0.5], [-1, 0, 0.5]], float)
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    camera = Camera.from_fov(
+        70, look_at(np.array([0, 0.7, 2.0]), np.array([0, 0, -0.5]), np.array([0, 1.0, 0])), 80, 60
+    )
+    seen = rasterize(vertices, faces, camera)
+    hit = seen.face_id >= 0
+    uv = seen.interpolate(faces, vertices[:, [0, 2]])[hit]
+    points = camera.unproject(pixel_grid(80, 60)[hit], seen.depth[hit].astype(float))
+    np.testing.assert_allclose(uv, points[:, [0, 2]], atol=2e-4)
+    np.testing.assert_allclose(points[:, 1], 0, atol=1e-5)
+
+
+def test_faces_at_or_behind_the_near_plane_are_dropped() -> None:
+    camera = Camera.from_fov(60, np.eye(4), 16, 16)
+    front = np.array([[-1, -1, 3], [1, -1, 3], [0, 1, 3.0]])
+    for z in (0.0, -2.0, np.nan):
+        crossing = front.copy()
+        crossing[0, 2] = z
+        both = np.concatenate([front, crossing])
+        seen = rasterize(both, np.arange(6, dtype=np.int32).reshape(2, 3), camera)
+        assert set(np.unique(seen.face_id)) == {-1, 0}
+        assert np.isfinite(seen.depth).all()
+
+
+def test_empty_mesh_gives_empty_fragments() -> None:
+    seen = rasterize(np.zeros((0, 3)), np.zeros((0, 3), np.int32), cameras()["off_centre"])
+    assert isinstance(seen, Fragments)
+    assert seen.face_id.shape == (47, 61)
+    assert (seen.face_id == -1).all()
+    assert not seen.depth.any()
+
+
+def test_turning_the_world_does_not_change_the_picture() -> None:
+    vertices, faces = icosphere_like()
+    camera = cameras()["perspective"]
+    turn = look_at(np.array([0.3, -2.0, 1.0]), np.array([0.2, 0.1, 0]), np.array([0, 1.0, 0]))
+    moved = rasterize(vertices @ turn[:3, :3].T + turn[:3, 3], faces, camera.transformed(turn))
+    still = rasterize(vertices, faces, camera)
+    assert (moved.face_id == still.face_id).mean() > 0.995
+    same = moved.face_id == still.face_id
+    np.testing.assert_allclose(moved.depth[same], still.depth[same], atol=2e-3)
