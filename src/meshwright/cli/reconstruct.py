@@ -1,0 +1,89 @@
+"""``meshwright reconstruct``: one capture to a measured, textured mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from meshwright.cli.exits import BELOW_WANTED
+from meshwright.cli.output import emit_json, progress_context, stdout, verdict_text
+
+if TYPE_CHECKING:
+    from meshwright.pipeline import EngineRun, Result
+
+SEVERITY = ("normal", "warning", "failure")
+
+
+def reconstruct(
+    capture: Annotated[Path, typer.Argument(help="A capture: a folder or a ZIP of views.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the result to.")],
+    engine: Annotated[
+        str, typer.Option(help="fusion, nvdiffrec, reconviagen, both, auto, or several with commas.")
+    ] = "fusion",
+    faces: Annotated[int | None, typer.Option(help="Triangles of the result, at most. Default: the engine's.")] = None,
+    texture_size: Annotated[int | None, typer.Option(help="Texels on each side of the texture.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Voxels along the longest side (fusion).")] = None,
+    rig: Annotated[
+        str | None, typer.Option(help="Force a rig instead of solving it, e.g. `viewer` or `object` (docs/cameras.md).")
+    ] = None,
+    holdout: Annotated[
+        str, typer.Option(help="Views kept back from the engine and measured apart: a count, or names with commas.")
+    ] = "0",
+    draco: Annotated[
+        bool, typer.Option("--draco", help="Also write mesh.draco.glb (needs the extra `draco`).")
+    ] = False,
+    usdz: Annotated[bool, typer.Option("--usdz", help="Also write mesh.usdz (needs the extra `usd`).")] = False,
+    stl: Annotated[bool, typer.Option("--stl", help="Also write mesh.stl.")] = False,
+    archive: Annotated[bool, typer.Option("--zip", help="Also pack the result as OUT.zip.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is already in OUT.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed: the same input, settings and seed give the same bytes.")] = 0,
+    fail_on: Annotated[
+        str | None, typer.Option(help="Exit with 8 when the verdict is `warning` (or worse) or `failure`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line, then the result.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something goes wrong.")] = False,
+) -> None:
+    """Reconstruct a textured mesh from a capture, measure it, and write the package.
+
+    Examples:
+
+    * `meshwright reconstruct shoe/ -o out`
+    * `meshwright reconstruct shoe.zip -o out --engine auto --faces 60000 --texture-size 4096 --zip`
+    * `meshwright reconstruct shoe/ -o out --json --fail-on failure | tail -1`
+    """
+    from meshwright.pipeline import check_out, reconstruct
+
+    _check_fail_on(fail_on)
+    check_out(out, overwrite=overwrite)
+    options = {"faces": faces, "texture_size": texture_size, "resolution": resolution}
+    formats = ("glb", "obj", "ply", *(name for name, on in (("draco", draco), ("usdz", usdz), ("stl", stl)) if on))
+    with progress_context(as_json=as_json, quiet=quiet) as context:
+        result = reconstruct(
+            capture,
+            engine,
+            {name: value for name, value in options.items() if value is not None},
+            rig=rig,
+            holdout=_parse_holdout(holdout),
+            seed=seed,
+            context=context,
+        )
+        result.save(out, formats=formats, zip=archive, overwrite=overwrite, context=context)
+    if as_json:
+        emit_json({"event": "result", **summarise(result, out, archive)})
+    elif not quiet:
+        show(result, out, archive)
+    if fail_on is not None and SEVERITY.index(result.verdict) >= SEVERITY.index(fail_on):
+        raise typer.Exit(BELOW_WANTED)
+
+
+def _check_fail_on(value: str | None) -> None:
+    if value is not None and value not in SEVERITY[1:]:
+        raise typer.BadParameter("--fail-on takes warning or failure")
+
+
+def _parse_holdout(text: str) -> int | tuple[str, ...]:
+    text = text.strip()
+    return int(text) if text.isdigit() else tuple(name.strip() for name in text.split(",") if name.strip())
