@@ -48,19 +48,19 @@ class ScreenPoints:
 
 
 def project_vertices(vertices: Float[np.ndarray, "V 3"], camera: Camera) -> ScreenPoints:
-    """Screen points of vertices. Those at or behind the near plane, or not finite, get a NaN key."""
+    """Screen points of vertices. Those at or behind the near plane, or not finite, get a NaN key and z = 1."""
+    finite = np.isfinite(vertices).all(1)
     w2c = camera.w2c
-    local = np.asarray(vertices, np.float64) @ w2c[:3, :3].T + w2c[:3, 3]
+    local = np.where(finite[:, None], vertices, 0.0) @ w2c[:3, :3].T + w2c[:3, 3]
     z = local[:, 2]
-    farthest = float(np.max(z, initial=0.0, where=np.isfinite(z)))
-    usable = np.isfinite(local).all(1) & (z > NEAR * farthest)
-    z_safe = np.where(usable, z, 1.0)
+    farthest = float(np.max(z, initial=0.0, where=finite))
+    usable = finite & (z > NEAR * farthest)
+    z = np.where(usable, z, 1.0)
     perspective = camera.projection == "perspective"
-    slope = local[:, :2] / z_safe[:, None] if perspective else local[:, :2]
-    key = 1.0 / z_safe if perspective else 1.0 + (farthest - z_safe)
+    slope = local[:, :2] / z[:, None] if perspective else local[:, :2]
+    key = 1.0 / z if perspective else 1.0 + (farthest - z)
     uv = slope @ camera.K[:2, :2].T + camera.K[:2, 2]
-    points = np.column_stack([uv, np.where(usable, key, np.nan)])
-    return ScreenPoints(points, z_safe, perspective)
+    return ScreenPoints(np.column_stack([uv, np.where(usable, key, np.nan)]), z, perspective)
 
 
 def rasterize(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera) -> Fragments:
@@ -69,19 +69,22 @@ def rasterize(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"],
     Both sides of faces are drawn. A face with a vertex at or behind the near plane, or with a vertex that is not
     finite, is dropped whole. Raises `InputError` if a face names a vertex that does not exist.
     """
-    seen = project_vertices(vertices, camera)
-    triangles = checked_faces(faces, len(seen.points))
+    triangles = checked_faces(faces, len(vertices))
+    return rasterize_points(project_vertices(vertices, camera), triangles, camera.height, camera.width)
+
+
+def rasterize_points(seen: ScreenPoints, faces: Int[np.ndarray, "F 3"], height: int, width: int) -> Fragments:
+    """`rasterize` from projected vertices and checked faces."""
     points = snapped(seen.points)
-    shape = (camera.height, camera.width)
-    keys, ids = np.zeros(shape), np.full(shape, -1, np.int32)
-    barycentrics, depth = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32)
+    keys, ids = np.zeros((height, width)), np.full((height, width), -1, np.int32)
+    barycentrics, depth = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)
 
     def band(low: int, high: int) -> None:
-        fill_rows(points, triangles, low, high, keys, ids)
-        _locate_rows(points, seen.z, seen.perspective, triangles, low, high, ids, barycentrics, depth)
+        fill_rows(points, faces, low, high, keys, ids)
+        _locate_rows(points, seen.z, seen.perspective, faces, low, high, ids, barycentrics, depth)
 
-    if len(triangles):
-        over_rows(camera.height, band)
+    if len(faces):
+        over_rows(height, band)
     return Fragments(ids, barycentrics, depth)
 
 
