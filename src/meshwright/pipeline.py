@@ -6,89 +6,77 @@ bounding box of diagonal 1. Nothing here moves a mesh.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from meshwright.engines.protocol import EngineOptions, EngineResult
-from meshwright.engines.registry import Choice, parse_options, ready_engine, resolve
-from meshwright.errors import Cancelled, EngineError, InputError, MeshwrightError, OutOfMemory
+from meshwright.engines.protocol import EngineOptions
+from meshwright.engines.registry import Choice, resolve
+from meshwright.engines.run import EngineRun, checked_options, require_one, run_engine
 from meshwright.progress import Context
 
 if TYPE_CHECKING:
     from meshwright.cameras.calibrate import CalibrationOptions
     from meshwright.capture.calibrated import CalibratedCapture
     from meshwright.capture.capture import Capture
+    from meshwright.package.manifest import Manifest
+    from meshwright.package.writer import EngineOutput, Format
     from meshwright.quality.assess import Assessment
 
 Verdict = Literal["normal", "warning", "failure"]
-MIN_VIEWS_FOR_HOLDOUT = 8
-
-
-@dataclass(frozen=True, eq=False)
-class EngineRun:
-    """What one engine did: a result with its assessment, or the error that ended it."""
-
-    name: str
-    options: dict[str, Any]
-    seconds: float
-    result: EngineResult | None = None
-    assessment: Assessment | None = None
-    error: MeshwrightError | None = None
-
-    @property
-    def status(self) -> Literal["completed", "failed"]:
-        """The state of this engine, whatever became of the others."""
-        return "failed" if self.error is not None else "completed"
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The quality verdict; None where the engine failed."""
-        return None if self.assessment is None else self.assessment.verdict
+VERDICTS: tuple[Verdict, ...] = ("normal", "warning", "failure")  # best first
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The meshes of one job, each measured, with all that the manifest says about how they came about."""
+    """The meshes of one job, each measured, with all that the manifest says about how they came about.
 
-    source: Capture
-    capture: CalibratedCapture
+    ``engines`` holds what every engine did, failed ones included; ``assessments`` has one entry per mesh.
+    """
+
+    capture: Capture
+    calibrated: CalibratedCapture
     choice: Choice
     engines: dict[str, EngineRun]
-    settings: dict[str, Any]
+    assessments: dict[str, Assessment]
+    settings: dict[str, Any] = field(default_factory=dict)
     stage_seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory_bytes: int | None = None
-
-    @property
-    def completed(self) -> tuple[EngineRun, ...]:
-        """The runs that gave a mesh."""
-        return tuple(run for run in self.engines.values() if run.result is not None)
 
     @property
     def verdict(self) -> Verdict:
-        """The best verdict among the engines that completed."""
-        order: tuple[Verdict, ...] = ("normal", "warning", "failure")
-        return min((run.verdict or "failure" for run in self.completed), key=order.index)
+        """The best verdict among the meshes."""
+        return min((assessment.verdict for assessment in self.assessments.values()), key=VERDICTS.index)
 
     def save(
         self,
         out: str | Path,
         *,
-        formats: Sequence[str] = ("glb", "obj", "ply"),
-        zip: bool = False,  # noqa: A002 - the word that a user looks for
+        formats: Sequence[Format] = ("glb", "obj", "ply"),
+        zip: bool = False,
         overwrite: bool = False,
+        job_id: str | None = None,
         context: Context | None = None,
     ) -> Path:
-        """Write the package to the folder ``out`` (and ``out.zip``); all of it or, on any error, nothing.
+        """Write the package to the folder ``out`` (and to ``out.zip``): all of it or, on any error, nothing.
 
         Raises:
-            InputError: ``out`` holds something already and ``overwrite`` is False, or a format is unknown.
+            InputError: ``out`` is not free and ``overwrite`` is False, or a format is unknown or lacks its extra.
             DiskFull: there is no room.
         """
-        raise NotImplementedError
+        from meshwright.cameras.nerfstudio import cameras_json
+        from meshwright.package.archive import pack_zip
+        from meshwright.package.writer import write_result
+
+        context, out = context or Context(), Path(out)
+        with context.stage("package", 0.88, 1.0):
+            outputs = {name: _output(self, name, job_id) for name in self.assessments}
+            context.report(0.5, "writing files")
+            manifest = _manifest(self, context)
+            write_result(out, outputs, manifest, cameras_json(self.calibrated), formats=formats, overwrite=overwrite)
+            if zip:
+                pack_zip(out, out.with_name(out.name + ".zip"))
+        return out
 
 
 def reconstruct(
@@ -117,106 +105,88 @@ def reconstruct(
     """
     from meshwright.cameras.calibrate import CalibrationOptions, calibrate
     from meshwright.capture.load import load_capture
+    from meshwright.quality.assess import assess
+    from meshwright.quality.holdout import choose_holdout
 
     context, calibration = context or Context(), calibration or CalibrationOptions()
-    shared = {"faces": faces, "texture_size": texture_size, "seed": seed}
-    wanted = _merged(options, {name: value for name, value in shared.items() if value is not None})
     with context.stage("load", 0.0, 0.04):
-        capture = source if not isinstance(source, (str, Path)) else load_capture(Path(source))
-    choice = resolve(engine, capture)
-    held = choose_holdout(capture.names, holdout)
+        capture = load_capture(Path(source)) if isinstance(source, (str, Path)) else source
+        held = choose_holdout(capture.names, holdout)
+        choice = resolve(engine, capture)
+        wanted = checked_options(choice.engines, _shared(options, faces=faces, texture_size=texture_size, seed=seed))
     with context.stage("calibrate", 0.04, 0.3):
         calibrated = calibrate(capture, calibration, context)
-    runs: dict[str, EngineRun] = {}
-    width = 0.6 / len(choice.engines)
-    for i, name in enumerate(choice.engines):
-        with context.stage(name, 0.3 + i * width, 0.3 + (i + 1) * width):
-            runs[name] = _run(name, calibrated, wanted, held, context)
-    _refuse_if_none_completed(runs)
-    settings = {"engine": engine, "why": choice.why, "holdout": list(held), "seed": seed, "calibration": calibration}
-    seconds = dict(context.stage_seconds)
-    return Result(capture, calibrated, choice, runs, settings, seconds, peak_memory_bytes())
-
-
-def choose_holdout(names: Sequence[str], holdout: int | Sequence[str]) -> tuple[str, ...]:
-    """The views to keep back: those named, or ``holdout`` of them spread evenly over the order of views.
-
-    Raises:
-        InputError: a view is not there, there are fewer than 8 views, or fewer than half would be left.
-    """
-    if isinstance(holdout, int):
-        count = max(holdout, 0)
-        held = tuple(names[int((i + 0.5) * len(names) / count)] for i in range(min(count, len(names))))
-    else:
-        held = tuple(holdout)
-    unknown = [name for name in held if name not in names]
-    if unknown:
-        known = ", ".join(names)
-        raise InputError(
-            f"There is no view {unknown[0]!r} to hold out.", suggestion=f"Views: {known}.", reason="unknown_view"
-        )
-    if held and (len(names) < MIN_VIEWS_FOR_HOLDOUT or 2 * len(held) > len(names)):
-        raise InputError(
-            f"{len(held)} of {len(names)} views cannot be held out.",
-            suggestion=f"Hold out at most half of at least {MIN_VIEWS_FOR_HOLDOUT} views.",
-            reason="too_few_views_for_holdout",
-        )
-    return held
-
-
-def peak_memory_bytes() -> int | None:
-    """The most memory that this process has held so far; None where the system does not say (Windows)."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _merged(options: Mapping[str, Any] | EngineOptions | None, shared: dict[str, Any]) -> dict[str, Any]:
-    own = options.model_dump(exclude_unset=True) if isinstance(options, EngineOptions) else dict(options or {})
-    return {**shared, **own}
-
-
-def _run(
-    name: str, calibrated: CalibratedCapture, wanted: Mapping[str, Any], held: tuple[str, ...], context: Context
-) -> EngineRun:
-    """One engine, and the measure of what it made. Its failure is a value, so that it cannot hide another's result."""
-    from meshwright.quality.assess import assess
-
-    began = time.monotonic()
-    options: dict[str, Any] = dict(wanted)
     seen = replace(calibrated, views=tuple(view for view in calibrated.views if view.name not in held))
-    try:
-        engine = ready_engine(name)
-        parsed = parse_options(engine, wanted)
-        options = parsed.model_dump()
-        result = engine.reconstruct(seen, parsed, context)
-        assessment = assess(calibrated, result.mesh, holdout=held, context=context)
-    except (Cancelled, InputError):
-        raise
-    except MemoryError as fault:
-        error: MeshwrightError = OutOfMemory(
-            f"The engine {name!r} ran out of memory.", suggestion="Lower the resolution or the texture size."
-        )
-        error.__cause__ = fault
-    except MeshwrightError as fault:
-        error = fault
-    else:
-        return EngineRun(name, options, time.monotonic() - began, result, assessment)
-    return EngineRun(name, options, time.monotonic() - began, error=error)
+    runs: dict[str, EngineRun] = {}
+    for index, name in enumerate(choice.engines):
+        share = 0.5 / len(choice.engines)
+        with context.stage(name, 0.3 + index * share, 0.3 + (index + 1) * share):
+            runs[name] = run_engine(name, seen, wanted.get(name), context)
+    require_one(runs.values())
+    with context.stage("assess", 0.8, 0.88):
+        meshes = {name: run.result.mesh for name, run in runs.items() if run.result is not None}
+        assessments = {name: assess(calibrated, mesh, holdout=held, context=context) for name, mesh in meshes.items()}
+    settings = {"engine": engine, "why": choice.why, "holdout": list(held), "calibration": calibration, "seed": seed}
+    return Result(capture, calibrated, choice, runs, assessments, settings, dict(context.stage_seconds))
 
 
-def _refuse_if_none_completed(runs: dict[str, EngineRun]) -> None:
-    errors = {name: run.error for name, run in runs.items() if run.error is not None}
-    if len(errors) < len(runs):
-        return
-    if len(errors) == 1:
-        raise next(iter(errors.values()))
-    raise EngineError(
-        "No engine gave a mesh: " + "; ".join(f"{name}: {error.message}" for name, error in errors.items()),
-        suggestion="Use --engine fusion, which runs everywhere.",
-        reason="all_engines_failed",
-        engines={name: error.to_json()["error"] for name, error in errors.items()},
+def _shared(options: Mapping[str, Any] | EngineOptions | None, **shared: int | None) -> dict[str, Any]:
+    own = options.model_dump(exclude_unset=True) if isinstance(options, EngineOptions) else dict(options or {})
+    return {name: value for name, value in shared.items() if value is not None} | own
+
+
+def _output(result: Result, name: str, job_id: str | None) -> EngineOutput:
+    """One engine's files: its mesh, its pictures and ``quality.json``."""
+    from meshwright.package.writer import EngineOutput
+    from meshwright.rendering.previews import render_previews
+
+    run, assessment, source = result.engines[name], result.assessments[name], result.capture.source
+    assert run.result is not None
+    report = assessment.report(
+        job_id,
+        name,
+        input_file=None if source is None else source.name,
+        duration_s=sum(_top(result.stage_seconds, name)),
     )
+    previews = render_previews(run.result.mesh)
+    return EngineOutput(run.result.mesh, previews, assessment.heat_maps, report.model_dump(mode="json"))
+
+
+def _top(seconds: Mapping[str, float], engine: str) -> list[float]:
+    return [seconds.get(stage, 0.0) for stage in ("load", "calibrate", engine, "assess")]
+
+
+def _manifest(result: Result, context: Context) -> Manifest:
+    """What the manifest says about the run; the writer adds the files and the seal."""
+    from meshwright.package import manifest as package
+    from meshwright.quality.assess import plain
+
+    calibrated, metric = result.calibrated, result.calibrated.scale == "metric"
+    return package.Manifest(
+        engines={name: _engine_entry(result, run) for name, run in result.engines.items()},
+        settings=plain(result.settings),
+        seed=result.settings.get("seed"),
+        frame="given" if calibrated.given_frame else "canonical",
+        axes="those of the given cameras" if calibrated.given_frame else "right-handed, +Y up, front +Z",
+        scale=calibrated.scale,
+        unit="metre" if metric else "unit",
+        stage_seconds={name: round(value, 3) for name, value in context.stage_seconds.items()},
+        peak_memory_bytes=package.peak_memory_bytes(),
+        inputs=[
+            package.FileEntry(path=file.path, sha256=file.sha256, size=file.size)
+            for view in result.capture.views
+            for file in view.files
+        ],
+    )
+
+
+def _engine_entry(result: Result, run: EngineRun) -> dict[str, Any]:
+    done, assessment = run.result, result.assessments.get(run.name)
+    return {
+        "status": run.status,
+        "options": run.options,
+        "verdict": None if assessment is None else assessment.verdict,
+        "error": None if run.error is None else run.error.to_json()["error"],
+        "notes": [] if done is None else list(done.notes),
+        "assumptions": [] if done is None else list(done.assumptions),
+    }

@@ -91,7 +91,7 @@ def run(argv: Sequence[str]) -> int:
             stderr.print_exception()
         show_error(error, as_json=as_json)
         return exit_code(error)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a person sees a panel, not a traceback
+    except Exception as error:
         if debug:
             raise
         show_internal_error(error, as_json=as_json)

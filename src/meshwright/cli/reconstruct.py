@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from meshwright.cli.exits import BELOW_WANTED
-from meshwright.cli.output import emit_json, progress_context, stdout, verdict_text
+from meshwright.cli.output import emit_json, progress_context
+from meshwright.cli.summary import show_result, summarise
 
 if TYPE_CHECKING:
-    from meshwright.pipeline import EngineRun, Result
-
-SEVERITY = ("normal", "warning", "failure")
+    from meshwright.cameras.calibrate import CalibrationOptions
 
 
 def reconstruct(
@@ -54,18 +52,23 @@ def reconstruct(
     * `meshwright reconstruct shoe.zip -o out --engine auto --faces 60000 --texture-size 4096 --zip`
     * `meshwright reconstruct shoe/ -o out --json --fail-on failure | tail -1`
     """
-    from meshwright.pipeline import check_out, reconstruct
+    from meshwright.package.staging import check_replaceable
+    from meshwright.package.writer import check_formats
+    from meshwright.pipeline import VERDICTS, reconstruct
 
-    _check_fail_on(fail_on)
-    check_out(out, overwrite=overwrite)
+    if fail_on not in (None, *VERDICTS[1:]):
+        raise typer.BadParameter("--fail-on takes warning or failure.")
+    formats = check_formats(
+        ("glb", "obj", "ply", *(name for name, on in (("draco", draco), ("usdz", usdz), ("stl", stl)) if on))
+    )
+    check_replaceable(out.absolute(), overwrite=overwrite)
     options = {"faces": faces, "texture_size": texture_size, "resolution": resolution}
-    formats = ("glb", "obj", "ply", *(name for name, on in (("draco", draco), ("usdz", usdz), ("stl", stl)) if on))
     with progress_context(as_json=as_json, quiet=quiet) as context:
         result = reconstruct(
             capture,
             engine,
             {name: value for name, value in options.items() if value is not None},
-            rig=rig,
+            calibration=_calibration(rig),
             holdout=_parse_holdout(holdout),
             seed=seed,
             context=context,
@@ -74,14 +77,15 @@ def reconstruct(
     if as_json:
         emit_json({"event": "result", **summarise(result, out, archive)})
     elif not quiet:
-        show(result, out, archive)
-    if fail_on is not None and SEVERITY.index(result.verdict) >= SEVERITY.index(fail_on):
+        show_result(result, out, archive)
+    if fail_on is not None and VERDICTS.index(result.verdict) >= VERDICTS.index(fail_on):
         raise typer.Exit(BELOW_WANTED)
 
 
-def _check_fail_on(value: str | None) -> None:
-    if value is not None and value not in SEVERITY[1:]:
-        raise typer.BadParameter("--fail-on takes warning or failure")
+def _calibration(rig: str | None) -> CalibrationOptions:
+    from meshwright.cameras.calibrate import CalibrationOptions
+
+    return CalibrationOptions(rig=rig)
 
 
 def _parse_holdout(text: str) -> int | tuple[str, ...]:

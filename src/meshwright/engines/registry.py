@@ -1,7 +1,7 @@
 """Which engines there are, which of them can run here, and what ``auto``, ``both`` and a list of names mean.
 
-An engine is a folder: ``meshwright/engines/NAME/engine.py`` with ``ENGINE`` in it. The three of the product are known by
-name also where their folder is absent, so that a listing can say how to get them.
+An engine is a folder: ``meshwright/engines/NAME/engine.py`` with ``ENGINE`` in it. The three of the product are known
+by name also where their folder is absent, so that a listing can say how to get them.
 """
 
 from __future__ import annotations
@@ -98,15 +98,12 @@ def engine_statuses() -> tuple[EngineStatus, ...]:
     return tuple(EngineStatus(name, SUMMARIES[name], availability(name)) for name in SUMMARIES)
 
 
-def parse_options(engine: Engine, options: Mapping[str, Any] | EngineOptions | None) -> EngineOptions:
-    """``options`` as the engine's own type.
+def parse_options(engine: Engine, values: Mapping[str, Any]) -> EngineOptions:
+    """``values`` as the engine's own options.
 
     Raises:
         InputError: a name is unknown or a value is out of its range; the message says which.
     """
-    if isinstance(options, engine.options_type):
-        return options
-    values = options.model_dump(exclude_unset=True) if isinstance(options, EngineOptions) else dict(options or {})
     try:
         return engine.options_type.model_validate(values)
     except ValidationError as error:

@@ -1,0 +1,89 @@
+"""Running engines so that each stands alone: a failure is a value, and cannot hide what another engine made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from meshwright.engines.protocol import Engine, EngineOptions, EngineResult
+from meshwright.engines.registry import parse_options, ready_engine
+from meshwright.errors import EngineError, EngineUnavailable, MeshwrightError, OutOfMemory
+
+if TYPE_CHECKING:
+    from meshwright.capture.calibrated import CalibratedCapture
+    from meshwright.progress import Context
+
+
+@dataclass(frozen=True, eq=False)
+class EngineRun:
+    """What one engine did in how long: a result, or the error that ended it. ``options`` has the defaults filled in."""
+
+    name: str
+    options: dict[str, Any]
+    seconds: float
+    result: EngineResult | None = None
+    error: MeshwrightError | None = None
+
+    @property
+    def status(self) -> Literal["completed", "failed"]:
+        """The state of this engine, whatever became of the others."""
+        return "failed" if self.result is None else "completed"
+
+
+def checked_options(names: Iterable[str], wanted: Mapping[str, Any] | EngineOptions | None) -> dict[str, EngineOptions]:
+    """The options of each engine that is ready, so that a wrong one is refused before any work.
+
+    Raises:
+        InputError: an option is unknown or out of its range.
+    """
+    values = wanted.model_dump(exclude_unset=True) if isinstance(wanted, EngineOptions) else dict(wanted or {})
+    ready: dict[str, Engine] = {}
+    for name in names:
+        with suppress(EngineUnavailable):
+            ready[name] = ready_engine(name)
+    # With several engines, an option that only one of them has is no fault of the others.
+    known = {option for engine in ready.values() for option in engine.options_type.model_fields}
+    foreign = {name: known - set(engine.options_type.model_fields) for name, engine in ready.items()}
+    return {
+        name: parse_options(engine, {key: value for key, value in values.items() if key not in foreign[name]})
+        for name, engine in ready.items()
+    }
+
+
+def run_engine(name: str, capture: CalibratedCapture, options: EngineOptions | None, context: Context) -> EngineRun:
+    """One engine on one capture. Only what its caller must see (cancelling, wrong input) is raised."""
+    began = time.monotonic()
+    used = {} if options is None else options.model_dump(mode="json")
+    try:
+        engine = ready_engine(name)
+        result = engine.reconstruct(capture, options or engine.options_type(), context)
+    except MemoryError:
+        error: MeshwrightError = OutOfMemory(
+            f"The engine {name!r} ran out of memory.",
+            suggestion="Lower the resolution or the texture size.",
+            reason="engine_out_of_memory",
+        )
+    except EngineError as caught:
+        error = caught
+    else:
+        return EngineRun(name, used, time.monotonic() - began, result)
+    return EngineRun(name, used, time.monotonic() - began, error=error)
+
+
+def require_one(runs: Iterable[EngineRun]) -> None:
+    """Raise when no run gave a mesh: the one error there is, or one that carries all of them."""
+    runs = tuple(runs)
+    errors = {run.name: run.error for run in runs if run.error is not None}
+    if len(errors) < len(runs):
+        return
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    raise EngineError(
+        "No engine gave a mesh: " + "; ".join(f"{name}: {error.message}" for name, error in errors.items()),
+        suggestion="Use --engine fusion, which runs everywhere.",
+        reason="all_engines_failed",
+        engines={name: error.to_json()["error"] for name, error in errors.items()},
+    )
