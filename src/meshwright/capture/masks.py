@@ -144,7 +144,9 @@ def _hole_labels(
     """Enclosed components that look like the background around the object: through-holes."""
     from scipy import ndimage
 
-    difference = np.abs(image - _local_mean(image, background, 16.0)).max(-1)
+    model = _local_mean(image, background, 16.0)
+    model = np.where(model.max(-1, keepdims=True) > 0, model, np.median(image[background], axis=0))
+    difference = np.abs(image - model).max(-1)
     tolerance = max(2.5, 1.5 * float(np.percentile(difference[background], 95)))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     medians = np.asarray(ndimage.median(difference, labels, np.arange(1, count + 1)))
