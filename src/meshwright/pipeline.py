@@ -64,7 +64,7 @@ class Result:
             InputError: ``out`` is not free and ``overwrite`` is False, or a format is unknown or lacks its extra.
             DiskFull: there is no room.
         """
-        from meshwright.cameras.nerfstudio import cameras_json
+        from meshwright.cameras.export import cameras_json
         from meshwright.package.archive import pack_zip
         from meshwright.package.writer import write_result
 
