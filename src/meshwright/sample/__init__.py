@@ -1,0 +1,1 @@
+"""Procedural sample captures with ground truth: objects made of signed distances, painted, lit and photographed."""
