@@ -1,8 +1,8 @@
 """``cameras.json`` of a result: the cameras that were used, in nerfstudio's form and in the meshes' frame.
 
-OpenGL axes (x right, y up, looking along -z), ``transform_matrix`` is camera to world, pixel centres lie at +0.5 and the
-file says so. Each frame's camera is the surface camera at the RGB's resolution; where the RGB lies differently on it,
-``registration`` says how (shifts in image widths, from the image centre).
+OpenGL axes (x right, y up, looking along -z), ``transform_matrix`` is camera to world, pixel centres lie at +0.5 and
+the file says so. Each frame's camera is the surface camera at the RGB's resolution; where the RGB lies differently on
+it, ``registration`` says how (shifts in image widths, from the image centre).
 """
 
 from __future__ import annotations
