@@ -7,7 +7,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +45,7 @@ def pack_zip(folder: str | Path, zip_path: str | Path) -> None:
 
 
 @contextmanager
-def open_result(path: str | Path) -> Iterator[Path]:
+def open_result(path: str | Path) -> Generator[Path, None, None]:
     """A result folder or ZIP as a folder to read; a ZIP is unpacked, with limits, into a temporary one.
 
     Raises:

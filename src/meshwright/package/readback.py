@@ -5,6 +5,7 @@ Nothing outside the file's own folder is read, and nothing that is missing is pa
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from meshwright.errors import FileTooLarge, InputError, InvalidFileFormat, MeshwrightError
 from meshwright.geometry.mesh import TexturedMesh, face_area_vectors, vertex_normals
 from meshwright.package.container import unpack_glb
+from meshwright.package.gltf_gate import check_document
 from meshwright.package.merge import Part, Skin, merge_parts
 from meshwright.package.pixels import linear_to_srgb, rgb_array, srgb_to_linear, to_uint8
 from meshwright.package.prepare import MAX_FACES
@@ -67,8 +69,19 @@ def _check_file(source: Path) -> None:
         raise _too_large(source, f"{size / 2**30:.1f} GiB")
     if size == 0:
         raise _invalid(source, "mesh_empty", "is empty")
-    if source.suffix.lower() == ".glb":
-        unpack_glb(source.read_bytes(), source.name)
+    if source.suffix.lower() in LINEAR_COLORS:
+        _check_gltf(source)
+
+
+def _check_gltf(source: Path) -> None:
+    data = source.read_bytes()
+    try:
+        document = unpack_glb(data, source.name)[0] if source.suffix.lower() == ".glb" else json.loads(data)
+        check_document(document, source.name)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _invalid(
+            source, "mesh_unreadable", f"is not a glTF document ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _geometries(source: Path) -> list[tuple[trimesh.Trimesh, np.ndarray]]:

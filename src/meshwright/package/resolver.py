@@ -23,13 +23,13 @@ def folder_resolver(source: Path) -> Any:
             self.file_name = source.name
             self.refused: list[InvalidFileFormat] = []
 
-        def get(self, name: str) -> bytes:
+        def get(self, key: str) -> bytes:
             """The bytes of a referenced file."""
             try:
-                return _inside(self.root, name, source.name)
+                return _inside(self.root, key, source.name)
             except InvalidFileFormat as error:
                 self.refused.append(error)
-                raise FileNotFoundError(name) from error
+                raise FileNotFoundError(key) from error
 
         def raise_refused(self) -> None:
             """Raise the first refusal, if there was one."""

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
-def staged_folder(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def staged_folder(out: str | Path, *, overwrite: bool = False) -> Generator[Path, None, None]:
     """A temporary sibling folder to write in, which becomes ``out`` by one rename when the block ends well.
 
     When the block ends in an error, an interrupt or a cancellation, the folder is removed and ``out`` is as before.
@@ -45,7 +45,7 @@ def staged_folder(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
 
 
 @contextmanager
-def staged_file(path: str | Path) -> Iterator[Path]:
+def staged_file(path: str | Path) -> Generator[Path, None, None]:
     """The same for one file: a temporary sibling that becomes ``path``."""
     target = Path(path).absolute()
     temporary = target.parent / f".{target.name}.partial-{secrets.token_hex(4)}"
@@ -60,7 +60,7 @@ def staged_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def storage_errors(target: Path) -> Iterator[None]:
+def storage_errors(target: Path) -> Generator[None, None, None]:
     """Turn the system's errors of writing at or beside ``target`` into ours; others pass."""
     try:
         yield
