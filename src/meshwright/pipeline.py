@@ -46,7 +46,8 @@ class Result:
     @property
     def verdict(self) -> Verdict:
         """The best verdict among the meshes."""
-        return min((assessment.verdict for assessment in self.assessments.values()), key=VERDICTS.index)
+        found = {assessment.verdict for assessment in self.assessments.values()}
+        return next(verdict for verdict in VERDICTS if verdict in found)
 
     def save(
         self,

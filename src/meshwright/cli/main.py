@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from meshwright.cli.exits import INTERNAL, OK, exit_code
 from meshwright.cli.output import show_error, show_internal_error, stderr
@@ -21,17 +21,20 @@ VERBS = ("sample", "inspect", "reconstruct", "assess", "verify", "bench", "engin
 
 
 class VerbGroup(TyperGroup):
-    """The verbs as a group of commands, each imported on first use."""
+    """The verbs as a group of commands, each imported on first use.
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    Contexts and commands are typed as Any: whether typer's are click's or its own copy changed between its versions.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
         """All verbs in their order."""
         return list(VERBS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The verb's command, or None where there is no such verb."""
         return load_verb(cmd_name) if cmd_name in VERBS else None
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the verb; Ctrl-C becomes an error with an exit code of its own, before typer makes it ``Aborted!``."""
         try:
             return super().invoke(ctx)
@@ -41,7 +44,7 @@ class VerbGroup(TyperGroup):
             ) from None
 
 
-def load_verb(name: str) -> TyperCommand:
+def load_verb(name: str) -> Any:
     """Import one verb and make its command."""
     function = getattr(importlib.import_module(f"meshwright.cli.{name}"), name)
     single = typer.Typer(add_completion=False, rich_markup_mode="markdown")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,7 @@ def verdict_text(verdict: str | None) -> Text:
 
 
 @contextmanager
-def progress_context(*, as_json: bool, quiet: bool) -> Iterator[Context]:
+def progress_context(*, as_json: bool, quiet: bool) -> Generator[Context]:
     """A `Context` whose reports are shown as the user asked."""
     if as_json:
         yield Context(on_progress=_JsonEvents())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
@@ -21,9 +20,11 @@ class EngineOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    faces: int = Field(30_000, ge=100, le=2_000_000, description="Triangles of the result, at most.")
-    texture_size: int = Field(2048, ge=256, le=8192, description="Width and height of the texture, in texels.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of everything random; the same seed, the same bytes.")
+    faces: int = Field(default=30_000, ge=100, le=2_000_000, description="Triangles of the result, at most.")
+    texture_size: int = Field(default=2048, ge=256, le=8192, description="Width and height of the texture, in texels.")
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="Seed of everything random; the same seed, the same bytes."
+    )
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,14 @@ def describe_options(options_type: type[EngineOptions]) -> tuple[OptionInfo, ...
     return tuple(_describe(name, field) for name, field in options_type.model_fields.items())
 
 
+def _bound(field: FieldInfo, *names: str) -> float | None:
+    return next((getattr(rule, name) for rule in field.metadata for name in names if hasattr(rule, name)), None)
+
+
 def _describe(name: str, field: FieldInfo) -> OptionInfo:
-    bounds: dict[str, float] = {}
-    for rule in field.metadata:
-        if isinstance(rule, (Ge, Gt)):
-            bounds["minimum"] = getattr(rule, "ge", getattr(rule, "gt", None))
-        elif isinstance(rule, (Le, Lt)):
-            bounds["maximum"] = getattr(rule, "le", getattr(rule, "lt", None))
+    low = _bound(field, "ge", "gt")
+    high = _bound(field, "le", "lt")
     kind = field.annotation
     choices = tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
     shown = "choice" if choices else getattr(kind, "__name__", str(kind))
-    return OptionInfo(name, shown, field.default, field.description or "", choices=choices, **bounds)
+    return OptionInfo(name, shown, field.default, field.description or "", low, high, choices)

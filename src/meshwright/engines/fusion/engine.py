@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class FusionOptions(EngineOptions):
     """Options of the fusion engine."""
 
-    resolution: int = Field(256, ge=32, le=1024, description="Voxels along the longest side of the object.")
+    resolution: int = Field(default=256, ge=32, le=1024, description="Voxels along the longest side of the object.")
 
 
 class FusionEngine:
