@@ -8,31 +8,13 @@ import pytest
 from meshwright.geometry.camera import Camera, pixel_grid
 from meshwright.geometry.rotations import look_at
 from meshwright.rendering.raster import Fragments, rasterize
+from rendering.scenes import ball, three_cameras
 
 
-def icosphere_like(n: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.spatial import ConvexHull
-
-    k = np.arange(n * n) + 0.5
-    polar, turn = np.arccos(1 - 2 * k / n**2), np.pi * (1 + 5**0.5) * k
-    points = np.stack([np.sin(polar) * np.cos(turn), np.cos(polar), np.sin(polar) * np.sin(turn)], -1)
-    return points, ConvexHull(points).simplices.astype(np.int32)
-
-
-def cameras() -> dict[str, Camera]:
-    pose = look_at(np.array([1.0, 0.8, 2.3]), np.zeros(3), np.array([0, 1.0, 0]))
-    off_centre = np.array([[70.0, 0, 20.3], [0, 75.0, 31.1], [0, 0, 1]])
-    return {
-        "perspective": Camera.from_fov(50, pose, 64, 64),
-        "off_centre": Camera(off_centre, pose, 61, 47),
-        "orthographic": Camera(np.array([[24.0, 0, 31], [0, 24, 22], [0, 0, 1]]), pose, 60, 50, "orthographic"),
-    }
-
-
-@pytest.mark.parametrize("name", list(cameras()))
+@pytest.mark.parametrize("name", list(three_cameras()))
 def test_surface_point_projects_to_its_pixel_and_depth(name: str) -> None:
-    camera = cameras()[name]
-    vertices, faces = icosphere_like()
+    camera = three_cameras()[name]
+    vertices, faces = ball()
     seen = rasterize(vertices, faces, camera)
     hit = seen.face_id >= 0
     assert hit.sum() > 500
@@ -46,10 +28,10 @@ def test_surface_point_projects_to_its_pixel_and_depth(name: str) -> None:
     np.testing.assert_allclose(seen.barycentrics[hit].sum(-1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", list(cameras()))
+@pytest.mark.parametrize("name", list(three_cameras()))
 def test_depth_of_a_sphere_is_the_analytic_one(name: str) -> None:
-    camera = cameras()[name]
-    seen = rasterize(*icosphere_like(60), camera)
+    camera = three_cameras()[name]
+    seen = rasterize(*ball(60), camera)
     rows, cols = np.nonzero(seen.face_id >= 0)
     points = camera.unproject(np.stack([cols, rows], -1) + 0.5, seen.depth[rows, cols].astype(float))
     radius = np.linalg.norm(points, axis=1)
@@ -86,7 +68,7 @@ def test_faces_at_or_behind_the_near_plane_are_dropped() -> None:
 
 
 def test_empty_mesh_gives_empty_fragments() -> None:
-    seen = rasterize(np.zeros((0, 3)), np.zeros((0, 3), np.int32), cameras()["off_centre"])
+    seen = rasterize(np.zeros((0, 3)), np.zeros((0, 3), np.int32), three_cameras()["off_centre"])
     assert isinstance(seen, Fragments)
     assert seen.face_id.shape == (47, 61)
     assert (seen.face_id == -1).all()
@@ -94,8 +76,8 @@ def test_empty_mesh_gives_empty_fragments() -> None:
 
 
 def test_turning_the_world_does_not_change_the_picture() -> None:
-    vertices, faces = icosphere_like()
-    camera = cameras()["perspective"]
+    vertices, faces = ball()
+    camera = three_cameras()["perspective"]
     turn = look_at(np.array([0.3, -2.0, 1.0]), np.array([0.2, 0.1, 0]), np.array([0, 1.0, 0]))
     moved = rasterize(vertices @ turn[:3, :3].T + turn[:3, 3], faces, camera.transformed(turn))
     still = rasterize(vertices, faces, camera)

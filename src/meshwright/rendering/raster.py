@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 
 from meshwright.geometry.camera import Camera
-from meshwright.rendering.threads import over_rows
+from meshwright.rendering.threads import kernel, over_rows
 from meshwright.rendering.visibility import checked_faces, fill_rows, snapped
 
 NEAR = 1e-6  # of the farthest vertex's depth: nearer than that (or behind), a vertex takes its faces with it
@@ -88,13 +87,13 @@ def rasterize_points(seen: ScreenPoints, faces: Int[np.ndarray, "F 3"], height: 
     return Fragments(ids, barycentrics, depth)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _opposite_area(points, i, j, px, py):
     """Twice the area of (sample, vertex i, vertex j): the screen weight of the third vertex."""
     return (points[i, 0] - px) * (points[j, 1] - py) - (points[i, 1] - py) * (points[j, 0] - px)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _locate_rows(points, z, perspective, faces, row_start, row_end, ids, barycentrics, depth):
     """Perspective-correct barycentrics and z-depth of the visible faces.
 

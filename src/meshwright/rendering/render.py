@@ -7,14 +7,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from numba import njit
 
 from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import Mesh, TexturedMesh
 from meshwright.rendering.raster import ScreenPoints, project_vertices, rasterize_points
 from meshwright.rendering.sampling import Pyramid, build_pyramid, chart_mask, mix_trilinear
 from meshwright.rendering.shading import Shading, Studio, facing_normals, studio_of
-from meshwright.rendering.threads import over_rows
+from meshwright.rendering.threads import kernel, over_rows
 from meshwright.rendering.visibility import checked_faces
 
 PLAIN_GREY = 191  # of a mesh without texture and colours, as in the evaluation set
@@ -74,7 +73,7 @@ def _make_paint(mesh: TexturedMesh | Mesh) -> Paint:
     if mesh.texture is None or mesh.uv is None:
         colors = np.require(mesh.colors, np.uint8, ["C", "W"])
         return Paint(np.zeros((n, 2)), _NO_TEXTURE, colors, False)
-    uv = np.nan_to_num(np.array(mesh.uv, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    uv = _finite(mesh.uv)
     covered = mesh.coverage > 0 if mesh.coverage is not None else chart_mask(uv, mesh.faces, *mesh.texture.shape[:2])
     return Paint(uv, build_pyramid(mesh.texture, covered), np.zeros((1, 3), np.uint8), True)
 
@@ -116,9 +115,9 @@ def render_painted(
     fragments = rasterize_points(seen, faces, dense.height, dense.width)
     towards, normals = np.zeros((1, 3)), np.zeros((1, 3))
     if len(light.lights):
-        towards = facing_normals(np.nan_to_num(vertices), faces, camera)
+        towards = facing_normals(_finite(vertices), faces, camera)
         given = mesh.normals if isinstance(mesh, TexturedMesh) else mesh.vertex_normals()
-        normals = np.nan_to_num(np.array(given, np.float64))
+        normals = _finite(given)
     line = Wire(0.0, 0.0, 0.0) if wire is None else wire
     rgb = np.zeros((camera.height, camera.width, 3), np.float32)
     coverage = np.zeros((camera.height, camera.width), np.float32)
@@ -153,12 +152,17 @@ def texel_densities(paint: Paint, faces: Int[np.ndarray, "m 3"], seen: ScreenPoi
     return ratio / seen.z[faces].prod(1) if seen.perspective else ratio
 
 
+def _finite(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """A float64 copy in which NaN and infinities are 0."""
+    return np.nan_to_num(np.array(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def _double_area(corners: Float[np.ndarray, "m 3 2"]) -> Float[np.ndarray, "m"]:
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def shade_rows(samples, geometry, surface, lighting, lines, supersample, background, row_start, row_end, rgb, coverage):
     """Shade all samples of output rows ``row_start..row_end`` and average them over the background."""
     ids, barycentrics, depth = samples
@@ -166,7 +170,7 @@ def shade_rows(samples, geometry, surface, lighting, lines, supersample, backgro
     textured, uv, texels, levels, colors = surface
     ambient, lights, towards, normals = lighting
     share = 1.0 / (supersample * supersample)
-    color, total = np.zeros(3), np.zeros(3)
+    color, total, normal = np.zeros(3), np.zeros(3), np.zeros(3)
     for row in range(row_start, row_end):
         for col in range(coverage.shape[1]):
             hits = 0
@@ -177,8 +181,8 @@ def shade_rows(samples, geometry, surface, lighting, lines, supersample, backgro
                 if f < 0:
                     continue
                 hits += 1
-                i, j, k = faces[f]
-                wi, wj, wk = barycentrics[y, x]
+                i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+                wi, wj, wk = barycentrics[y, x, 0], barycentrics[y, x, 1], barycentrics[y, x, 2]
                 color[:] = 0.0
                 if textured:
                     u = wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]
@@ -190,7 +194,9 @@ def shade_rows(samples, geometry, surface, lighting, lines, supersample, backgro
                         color[c] = wi * colors[i, c] + wj * colors[j, c] + wk * colors[k, c]
                 light = ambient
                 if len(lights) > 0:
-                    light = _light_at(ambient, lights, towards[f], wi * normals[i] + wj * normals[j] + wk * normals[k])
+                    for c in range(3):
+                        normal[c] = wi * normals[i, c] + wj * normals[j, c] + wk * normals[k, c]
+                    light = _light_at(ambient, lights, normal, towards[f])
                 drawn = _line_share(points, i, j, k, x + 0.5, y + 0.5, lines) if lines[1] > 0.0 else 0.0
                 for c in range(3):
                     total[c] += (1.0 - drawn) * min(light * color[c], 255.0) + drawn * lines[0]
@@ -199,21 +205,25 @@ def shade_rows(samples, geometry, surface, lighting, lines, supersample, backgro
                 rgb[row, col, c] = total[c] * share + (1.0 - hits * share) * background
 
 
-@njit(cache=True, nogil=True)
-def _light_at(ambient, lights, towards, normal):
+@kernel()
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@kernel()
+def _light_at(ambient, lights, normal, towards):
     """Lambert's law. The normal is turned to the side of the face that the camera sees (``towards``)."""
-    length = np.sqrt((normal * normal).sum())
+    length = np.sqrt(_dot(normal, normal))
     if length < 1e-6:
         normal, length = towards, 1.0
-    scale = (-1.0 if (normal * towards).sum() < 0.0 else 1.0) / length
+    scale = (-1.0 if _dot(normal, towards) < 0.0 else 1.0) / length
     light = ambient
     for n in range(len(lights)):
-        slope = lights[n, 0] * normal[0] + lights[n, 1] * normal[1] + lights[n, 2] * normal[2]
-        light += lights[n, 3] * max(scale * slope, 0.0)
+        light += lights[n, 3] * max(scale * _dot(lights[n], normal), 0.0)
     return light
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _line_share(points, i, j, k, px, py, lines):
     """How much of the sample is covered by the nearest edge line of its face (box filter one sample wide)."""
     ax, ay = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]

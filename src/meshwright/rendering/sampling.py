@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from numba import njit
 
-from meshwright.rendering.threads import over_rows
+from meshwright.rendering.threads import kernel, over_rows
 from meshwright.rendering.visibility import checked_faces, fill_rows, snapped
 
 SMALLEST_LEVEL = 4  # texels on the longer side
@@ -38,23 +37,29 @@ def build_pyramid(texture: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray,
     """The mip pyramid of a texture. Where ``covered`` is False a texel does not count: coarser levels average only
     covered texels and carry their colours outwards, so that nothing between charts shines through.
     """
-    images = [np.asarray(texture)]
     weight = None if covered is None or covered.all() or not covered.any() else covered.astype(np.float32)
-    means, weights = [images[0]], [weight]
+    means, weights = [np.asarray(texture)], [weight]
     while max(means[-1].shape[:2]) > SMALLEST_LEVEL:
         mean, weight = _halved(means[-1], weight)
         means.append(mean)
         weights.append(weight)
-    for k in range(len(means) - 2, 0, -1):
-        hole = None if weights[k] is None else weights[k] == 0
-        if hole is not None and hole.any():
-            coarse = means[k + 1].repeat(2, 0).repeat(2, 1)[: hole.shape[0], : hole.shape[1]]
-            means[k][hole] = coarse[hole]
-    images += [np.rint(mean).astype(np.uint8) for mean in means[1:]]
+    _fill_gaps(means, weights)
+    images = means[:1] + [np.rint(mean).astype(np.uint8) for mean in means[1:]]
     sizes = np.array([image.shape[:2] for image in images], np.int64)
     first = np.cumsum(np.concatenate([[0], sizes.prod(1)[:-1]]))
     texels = np.concatenate([image.reshape(-1, 3) for image in images])
     return Pyramid(texels, np.column_stack([first, sizes]))
+
+
+def _fill_gaps(means: list[np.ndarray], weights: list[np.ndarray | None]) -> None:
+    """Give texels of weight 0, at all levels but the finest, the colour of the level above (at the top, the mean)."""
+    if weights[-1] is None or len(means) < 2:
+        return
+    means[-1][weights[-1] == 0] = means[-1][weights[-1] > 0].mean(0)
+    for k in range(len(means) - 2, 0, -1):
+        gap = weights[k] == 0
+        coarse = means[k + 1].repeat(2, 0).repeat(2, 1)[: gap.shape[0], : gap.shape[1]]
+        means[k][gap] = coarse[gap]
 
 
 def _halved(
@@ -95,13 +100,15 @@ def chart_mask(
     return near
 
 
-def sample_bilinear(image: np.ndarray, uv: Float[np.ndarray, "*n 2"], scale: float = 1.0) -> Float[np.ndarray, "*n c"]:
-    """Bilinear look-up of an image (h, w, c) at ``uv``, repeating. ``scale`` is image width over uv's unit width, for
-    pyramid levels whose size was rounded up.
+def sample_bilinear(
+    image: np.ndarray, uv: Float[np.ndarray, "*n 2"], share: tuple[float, float] = (1.0, 1.0)
+) -> Float[np.ndarray, "*n c"]:
+    """Bilinear look-up of an image (h, w, c) at ``uv``, repeating. ``share`` is how much of the image's width and
+    height uv's unit square spans: below 1 for pyramid levels whose size was rounded up.
     """
     height, width = image.shape[:2]
-    x = (uv[..., 0] % 1.0) * width * scale - 0.5
-    y = (uv[..., 1] % 1.0) * height * scale - 0.5
+    x = (uv[..., 0] % 1.0) * width * share[0] - 0.5
+    y = (uv[..., 1] % 1.0) * height * share[1] - 0.5
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
     fx, fy = (x - column)[..., None], (y - row)[..., None]
     left, right, upper, lower = column % width, (column + 1) % width, row % height, (row + 1) % height
@@ -110,7 +117,7 @@ def sample_bilinear(image: np.ndarray, uv: Float[np.ndarray, "*n 2"], scale: flo
     return top * (1 - fy) + bottom * fy
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def mix_bilinear(texels, levels, level, u, v, weight, out):
     """Add ``weight`` times one level at wrapped (u, v) to ``out`` (3)."""
     first, height, width = levels[level, 0], levels[level, 1], levels[level, 2]
@@ -126,14 +133,12 @@ def mix_bilinear(texels, levels, level, u, v, weight, out):
         out[c] += weight * (top * (1.0 - fy) + bottom * fy)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def mix_trilinear(texels, levels, u, v, lod, weight, out):
     """Add ``weight`` times the texture at (u, v) and mip level ``lod`` (clamped; fractions blend) to ``out`` (3)."""
     u, v = u - np.floor(u), v - np.floor(v)
-    last = len(levels) - 1.0
-    lod = min(max(lod, 0.0), last)
-    fine = int(min(np.floor(lod), max(last - 1.0, 0.0)))
+    lod = min(max(lod, 0.0), len(levels) - 1.0)
+    fine = int(lod)
     part = lod - fine
-    mix_bilinear(texels, levels, fine, u, v, weight * (1.0 - part), out)
-    if part > 0.0:
-        mix_bilinear(texels, levels, fine + 1, u, v, weight * part, out)
+    for level in range(fine, min(fine + 2, len(levels))):
+        mix_bilinear(texels, levels, level, u, v, weight * (1.0 - part if level == fine else part), out)

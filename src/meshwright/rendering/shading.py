@@ -21,7 +21,7 @@ Shading = Literal["unlit", "lambert"]
 
 @dataclass(frozen=True, eq=False)
 class Studio:
-    """``ambient`` light and directed ``lights``: rows (x, y, z, strength), unit vectors towards the light, world frame."""
+    """``ambient`` light and directed ``lights``: rows (x, y, z, strength), unit vectors towards the light (world)."""
 
     ambient: float
     lights: Float[np.ndarray, "k 4"]

@@ -15,10 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 
 from meshwright.errors import InputError
-from meshwright.rendering.threads import row_bands, worker_count
+from meshwright.rendering.threads import kernel, row_bands, worker_count
 
 SUBPIXEL = 1.0 / 4096.0
 _AFTER_ZERO = 5e-324  # e >= _AFTER_ZERO is e > 0
@@ -72,7 +71,7 @@ def snapped(screen: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
     return points
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def sorted_corners(points, i, j, k):
     """The three vertex ids by (x, y): each edge then has one direction, whichever face it is seen from."""
     if (points[j, 0], points[j, 1]) < (points[i, 0], points[i, 1]):
@@ -84,32 +83,32 @@ def sorted_corners(points, i, j, k):
     return i, j, k
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _threshold(dx, dy, sign):
     """What ``sign * edge`` must reach: 0 where a sample on the edge counts, else just above it."""
     moved = -dy if dy != 0.0 else dx
     return 0.0 if sign * moved > 0.0 else _AFTER_ZERO
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _first_pixel(low, start):
     return int(max(np.ceil(low - 0.5), float(start)))
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _end_pixel(high, end):
     return int(min(np.floor(high - 0.5) + 1.0, float(end)))
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def fill_rows(points, faces, row_start, row_end, keys, ids):
     """Draw all faces into rows ``row_start..row_end`` of ``keys`` (float64, starts at 0) and ``ids`` (int32, -1)."""
     width = ids.shape[1]
     for f in range(len(faces)):
         a, b, c = sorted_corners(points, faces[f, 0], faces[f, 1], faces[f, 2])
-        ax, ay, ak = points[a]
-        bx, by, bk = points[b]
-        cx, cy, ck = points[c]
+        ax, ay, ak = points[a, 0], points[a, 1], points[a, 2]
+        bx, by, bk = points[b, 0], points[b, 1], points[b, 2]
+        cx, cy, ck = points[c, 0], points[c, 1], points[c, 2]
         if ak <= 0.0 or bk <= 0.0 or ck <= 0.0:
             continue
         y_low = _first_pixel(min(ay, by, cy), row_start)

@@ -1,0 +1,98 @@
+"""The twelve preview pictures of a result: textured and wireframe, from six fixed angles.
+
+00-03 go round the object at three-quarter angles a little above eye level, 04 looks down on it, 05 looks up at it from
+behind and below. All six share one distance, so that sizes compare. The object is taken to stand on ``up`` (+Y) and to
+face +Z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from meshwright.geometry.camera import Camera
+from meshwright.geometry.mesh import TexturedMesh
+from meshwright.rendering.orbit import camera_studio, ground_shadow, orbit_cameras, seen_points
+from meshwright.rendering.render import Paint, Wire, paint_of, plain_paint, render_painted
+
+ANGLES_DEG = ((35.0, 20.0), (125.0, 20.0), (215.0, 20.0), (305.0, 20.0), (35.0, 62.0), (215.0, -30.0))
+BACKGROUND = 238
+CLAY = 222
+WIRE = Wire(grey=40.0, width_px=1.0, share=0.12)
+FADE = 0.12  # of the image side: the ground shadow ends before the picture does
+UP = (0.0, 1.0, 0.0)
+
+
+def render_previews(
+    mesh: TexturedMesh, size: int = 512, *, shadow: bool = True, up: Float[np.ndarray, "3"] = UP
+) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+    """Pictures by name: ``textured_00`` .. ``textured_05`` and ``wireframe_00`` .. ``wireframe_05``, size x size.
+
+    Antialiased, on neutral grey, with a soft ground shadow unless ``shadow`` is False. Wireframes show the face edges
+    over clay; lines thin out where faces get small, so that dense meshes do not turn black.
+    """
+    cameras = preview_cameras(mesh, size, up)
+    clay = plain_paint(len(mesh.vertices), CLAY)
+    backdrops = [_backdrop(mesh, camera, shadow, up) for camera in cameras]
+    pictures = {}
+    for kind, paint, wire in (("textured", paint_of(mesh), None), ("wireframe", clay, WIRE)):
+        for n, (camera, backdrop) in enumerate(zip(cameras, backdrops, strict=True)):
+            pictures[f"{kind}_{n:02d}"] = _picture(mesh, paint, camera, backdrop, wire)
+    return pictures
+
+
+def preview_cameras(mesh: TexturedMesh, size: int, up: Float[np.ndarray, "3"] = UP) -> list[Camera]:
+    """The six preview cameras of a mesh."""
+    return orbit_cameras(_framed(mesh), np.array(ANGLES_DEG), size, up)
+
+
+def turntable_cameras(
+    mesh: TexturedMesh, count: int, size: int, *, elevation_deg: float = 20.0, up: Float[np.ndarray, "3"] = UP
+) -> list[Camera]:
+    """``count`` cameras of one full turn at equal steps, the first in front."""
+    azimuth = 360.0 * np.arange(count) / count
+    return orbit_cameras(_framed(mesh), np.column_stack([azimuth, np.full(count, elevation_deg)]), size, up)
+
+
+def turntable_frame(
+    mesh: TexturedMesh, camera: Camera, *, shadow: bool = True, up: Float[np.ndarray, "3"] = UP
+) -> UInt8[np.ndarray, "h w 3"]:
+    """One frame of a turntable, lit and placed as the textured previews are; whoever encodes a film calls it."""
+    return _picture(mesh, paint_of(mesh), camera, _backdrop(mesh, camera, shadow, up), None)
+
+
+def contact_sheet(
+    images: list[UInt8[np.ndarray, "h w 3"]], columns: int = 3, gap: int = 4
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Pictures of one size beside each other, row by row, on the previews' background."""
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), BACKGROUND, np.uint8)
+    for n, image in enumerate(images):
+        top, left = n // columns * (height + gap), n % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def _framed(mesh: TexturedMesh) -> Float[np.ndarray, "n 3"]:
+    points = seen_points(mesh)
+    return points if len(points) else np.zeros((1, 3))
+
+
+def _backdrop(mesh: TexturedMesh, camera: Camera, shadow: bool, up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "h w"]:
+    plain = np.full((camera.height, camera.width), float(BACKGROUND))
+    if not shadow or len(seen_points(mesh)) == 0:
+        return plain
+    across = (np.arange(camera.width) + 0.5) / camera.width
+    ramp = np.clip(np.minimum(across, 1 - across) / FADE, 0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return plain * (1 - ground_shadow(mesh, camera, up) * ramp * ramp[:, None])
+
+
+def _picture(
+    mesh: TexturedMesh, paint: Paint, camera: Camera, backdrop: Float[np.ndarray, "h w"], wire: Wire | None
+) -> UInt8[np.ndarray, "h w 3"]:
+    light = camera_studio(camera, 0.35, 0.62, 0.18) if wire else camera_studio(camera, 0.62, 0.40, 0.10)
+    drawn = render_painted(mesh, paint, camera, background=0, shading=light, wire=wire)
+    over = drawn.rgb + (1 - drawn.coverage[..., None]) * backdrop[..., None]
+    return np.rint(np.clip(over, 0, 255)).astype(np.uint8)
