@@ -16,6 +16,7 @@ from meshwright.sample.solid import Distance, extract, normalising
 
 KEY_LIGHT = np.array([0.35, 0.80, 0.48]) / np.linalg.norm([0.35, 0.80, 0.48])  # towards the light
 GUTTER = 6
+CHUNK = 16384  # texels at a time: the temporaries stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +105,12 @@ def interpolate_texels(
     covered = fragments.face_id >= 0
     corner = atlas.faces[fragments.face_id[covered]]
     weight = fragments.barycentrics[covered].astype(np.float32)
-    values = sum(weight[:, k : k + 1] * channels[corner[:, k]] for k in range(3))
-    return covered, np.asarray(values)
+    values = np.zeros((len(corner), channels.shape[1]), np.float32)
+    for start in range(0, len(corner), CHUNK):
+        some = slice(start, start + CHUNK)
+        for k in range(3):
+            values[some] += weight[some, k : k + 1] * channels[corner[some, k]]
+    return covered, values
 
 
 def fill_gutters(texture: UInt8[np.ndarray, "h w 3"], covered: np.ndarray, rounds: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from jaxtyping import Float
 Colors = Float[np.ndarray, "n 3"]
 Alpha = Float[np.ndarray, "n"]
 Vector = tuple[float, float, float]
+RUN = 64  # texels
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,34 @@ class SurfacePoints:
 
     def nearest_part(self, name: str) -> Alpha:
         """Coverage of the surface that belongs to part ``name``: where no other part is nearer."""
-        others = np.min([d for key, d in self.parts.items() if key != name], axis=0)
+        nearest, second = self._two_nearest
+        others = np.where(self.parts[name] <= nearest, second, nearest)
         return self.edge((self.parts[name] - others) / 2)
+
+    def around(self, centre: Vector | Float[np.ndarray, "3"], radius: float) -> np.ndarray:
+        """Indices of all places within the box of half size ``radius`` about ``centre``, and some near it.
+
+        Texels come row by row, so runs of them are compact: whole runs are taken or left by their bounding boxes.
+        """
+        low, high = self._run_boxes
+        middle = np.asarray(centre)
+        runs = np.nonzero((low <= middle + radius).all(1) & (high >= middle - radius).all(1))[0]
+        index = (runs[:, None] * RUN + np.arange(RUN)).ravel()
+        return index[: np.searchsorted(index, len(self.positions))]
+
+    @cached_property
+    def _run_boxes(self) -> tuple[Float[np.ndarray, "r 3"], Float[np.ndarray, "r 3"]]:
+        starts = np.arange(0, len(self.positions), RUN)
+        return np.minimum.reduceat(self.positions, starts), np.maximum.reduceat(self.positions, starts)
+
+    @cached_property
+    def _two_nearest(self) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+        nearest = np.full(len(self.positions), np.inf, np.float32)
+        second = nearest.copy()
+        for distances in self.parts.values():
+            np.minimum(second, np.maximum(nearest, distances), out=second)
+            np.minimum(nearest, distances, out=nearest)
+        return nearest, second
 
 
 def paint_part(points: SurfacePoints, base: Colors, name: str, paint: Callable[[SurfacePoints], Colors]) -> Colors:
@@ -95,7 +122,8 @@ def lettering(
     """
     axes = np.asarray([right, up, np.cross(right, up)], np.float32)
     origin = axes @ np.asarray(centre, np.float32)
-    near = np.nonzero(np.abs(points.positions @ axes[2] - origin[2]) < reach)[0]
+    near = points.around(centre, max(reach, height * max(1, len(text))))
+    near = near[np.abs(points.positions[near] @ axes[2] - origin[2]) < reach]
     near = near[points.normals[near] @ axes[2] > facing]
     u, v = (points.positions[near] @ axes[:2].T - origin[:2]).T
     out = np.zeros(len(points.positions), np.float32)
@@ -153,14 +181,12 @@ def confetti(
     radii: tuple[float, float],
 ) -> Colors:
     """Scattered chips of colour around ``places``: each a ball cut by two planes, so that it looks like terrazzo."""
-    order = np.argsort(points.positions[:, 1], kind="stable")
-    heights = points.positions[order, 1]
     out = base.copy()
     for number, place in enumerate(places):
         radius = rng.uniform(*radii)
         cuts = rng.normal(size=(3, 3))
         cuts /= np.linalg.norm(cuts, axis=1, keepdims=True)
-        band = order[np.searchsorted(heights, place[1] - radius) : np.searchsorted(heights, place[1] + radius)]
+        band = points.around(place, radius)
         local = points.positions[band] - place.astype(np.float32)
         near = np.nonzero((np.abs(local) < radius).all(1))[0]
         local, where = local[near], band[near]
