@@ -16,7 +16,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from meshwright.errors import IncompleteResults
-from meshwright.geometry.camera import Camera
+from meshwright.geometry.camera import Camera, Projection
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.quality.heatmap import FOOTER, GAP, HEADER
 from meshwright.quality.metrics import Metrics, Score, psnr, ssim
@@ -24,7 +24,7 @@ from meshwright.quality.reference import WHITE
 from meshwright.quality.verdict import mean_metrics
 
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
-PROJECTIONS = {"PINHOLE": "perspective", "ORTHOPHOTO": "orthographic"}
+PROJECTIONS: dict[str, Projection] = {"PINHOLE": "perspective", "ORTHOPHOTO": "orthographic"}
 ABSENT = Score.absent("needs the capture")
 
 
