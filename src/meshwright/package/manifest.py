@@ -34,7 +34,7 @@ class FileEntry(BaseModel):
 class EngineRun(BaseModel):
     """One engine's part of the run: its settings, and either a verdict or the error it ended with."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
 
     status: Literal["completed", "failed"]
     options: dict[str, Any] = Field(default_factory=dict)
@@ -47,7 +47,7 @@ class EngineRun(BaseModel):
 class Manifest(BaseModel):
     """The manifest of a run. ``outputs`` and ``seal`` are filled when the result is finished."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
 
     format: Literal["meshwright-result/1"] = FORMAT
     created: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when the run ended, UTC")

@@ -147,7 +147,12 @@ def check_formats(formats: Iterable[str]) -> tuple[Format, ...]:
 
 def safe_name(name: str) -> str:
     """``name`` if it can be one part of a path on every system; raises InputError otherwise."""
-    plain = PurePosixPath(name).name == name and not name.startswith(".") and not set(name) & set('\\:*?"<>|')
+    plain = (
+        name != ""
+        and PurePosixPath(name).name == name
+        and not name.startswith(".")
+        and not set(name) & set('\\:*?"<>|')
+    )
     if not plain or not name.isprintable() or len(name.encode()) > 200:
         raise InputError(
             f"{name!r} cannot be a file name.",
