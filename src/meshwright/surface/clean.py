@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from meshwright.geometry.mesh import Mesh, face_area_vectors
 
+MAX_SPLITS = 6  # rounds of splitting doubled edges; one suffices unless a face has two of them
 MIN_AREA_SHARE = 2e-3  # pieces below this share of the surface are specks
 MIN_SEEN_SHARE = 0.3  # pieces of which less is seen are phantoms in hidden space
 
@@ -36,12 +37,55 @@ def is_manifold(mesh: Mesh) -> bool:
 
 
 def make_manifold(mesh: Mesh) -> Mesh:
-    """A watertight manifold of the same shape: degenerate and cancelling faces removed, pinched vertices split."""
-    faces = cancel_opposites(drop_collapsed(mesh.faces))
-    corner = _fans(faces)
+    """A watertight manifold of the same shape: collapsed and cancelling faces removed, pinched vertices and edges split."""
+    mesh = Mesh(mesh.vertices, cancel_opposites(drop_collapsed(mesh.faces)))
+    for _ in range(MAX_SPLITS):
+        mesh = _split_vertices(mesh)
+        pairs = _surplus_edges(mesh.faces)
+        if len(pairs) == 0:
+            break
+        mesh = _split_edges(mesh, pairs)
+    return mesh
+
+
+def _split_vertices(mesh: Mesh) -> Mesh:
+    """Give each fan of faces its own vertex."""
+    corner = _fans(mesh.faces)
     owner = np.zeros(int(corner.max(initial=-1)) + 1, np.int64)
-    owner[corner.ravel()] = faces.ravel()
+    owner[corner.ravel()] = mesh.faces.ravel()
     return Mesh(mesh.vertices[owner], corner.astype(np.int32))
+
+
+def _surplus_edges(faces: Int[np.ndarray, "m 3"]) -> Int[np.ndarray, "k 4"]:
+    """(face, edge slot, opposite face, its slot) of every pair of faces beyond the first at the same edge."""
+    edge, m = _directed_edges(faces), len(faces)
+    order = np.argsort(_edge_key(edge), kind="stable")
+    back = np.argsort(_edge_key(edge[:, ::-1]), kind="stable")
+    here, there = _pair(_edge_key(edge)[order], _edge_key(edge[:, ::-1])[back])
+    keys = _edge_key(edge)[order][here]
+    here, there = order[here], back[there]
+    surplus = np.concatenate([[False], keys[1:] == keys[:-1]]) & (edge[here, 0] < edge[here, 1])
+    here, there = here[surplus], there[surplus]
+    return np.stack([here % m, here // m, there % m, there // m], 1)
+
+
+def _split_edges(mesh: Mesh, pairs: Int[np.ndarray, "k 4"]) -> Mesh:
+    """Insert a midpoint of its own into each given pair of faces (one a face; the rest is left to the next round)."""
+    faces, vertices, added, touched = mesh.faces.copy(), [mesh.vertices], [], set()
+    count = len(mesh.vertices)
+    for f, slot, g, other in pairs.tolist():
+        if f in touched or g in touched or f == g:
+            continue
+        touched |= {f, g}
+        ends = mesh.faces[f, [slot, (slot + 1) % 3]]
+        vertices.append(mesh.vertices[ends].mean(0, keepdims=True))
+        for face, k in ((f, slot), (g, other)):
+            half = mesh.faces[face].copy()
+            half[k] = count
+            added.append(half)
+            faces[face, (k + 1) % 3] = count
+        count += 1
+    return Mesh(np.concatenate(vertices), np.concatenate([faces, np.array(added, np.int32).reshape(-1, 3)]))
 
 
 def drop_collapsed(faces: Int[np.ndarray, "m 3"]) -> Int[np.ndarray, "k 3"]:
