@@ -12,7 +12,7 @@ from jaxtyping import Float
 Colors = Float[np.ndarray, "n 3"]
 Alpha = Float[np.ndarray, "n"]
 Vector = tuple[float, float, float]
-RUN = 64  # texels
+RUN = 128  # texels
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +42,13 @@ class SurfacePoints:
         others = np.where(self.parts[name] <= nearest, second, nearest)
         return self.edge((self.parts[name] - others) / 2)
 
-    def around(self, centre: Vector | Float[np.ndarray, "3"], radius: float) -> np.ndarray:
-        """Indices of all places within the box of half size ``radius`` about ``centre``, and some near it.
+    def around(self, centre: Float[np.ndarray, "3"], half: Float[np.ndarray, "3"] | float) -> np.ndarray:
+        """Indices of all places within the box of half size ``half`` about ``centre``, and some near it.
 
         Texels come row by row, so runs of them are compact: whole runs are taken or left by their bounding boxes.
         """
         low, high = self._run_boxes
-        middle = np.asarray(centre)
-        runs = np.nonzero((low <= middle + radius).all(1) & (high >= middle - radius).all(1))[0]
+        runs = np.nonzero((low <= centre + half).all(1) & (high >= centre - half).all(1))[0]
         index = (runs[:, None] * RUN + np.arange(RUN)).ravel()
         return index[: np.searchsorted(index, len(self.positions))]
 
@@ -122,7 +121,9 @@ def lettering(
     """
     axes = np.asarray([right, up, np.cross(right, up)], np.float32)
     origin = axes @ np.asarray(centre, np.float32)
-    near = points.around(centre, max(reach, height * max(1, len(text))))
+    rows, columns = text_mask(text, text_pixels(points, height)).shape
+    half = np.array([height * columns / rows / 2, height / 2, reach]) @ np.abs(axes)
+    near = points.around(np.asarray(centre), half)
     near = near[np.abs(points.positions[near] @ axes[2] - origin[2]) < reach]
     near = near[points.normals[near] @ axes[2] > facing]
     u, v = (points.positions[near] @ axes[:2].T - origin[:2]).T
@@ -135,7 +136,7 @@ def sample_text(
     points: SurfacePoints, text: str, u: Float[np.ndarray, "n"], v: Float[np.ndarray, "n"], height: float
 ) -> Alpha:
     """Coverage of a centred text of ink height ``height`` at plane coordinates ``u`` (right) and ``v`` (up)."""
-    mask = text_mask(text, max(8, round(height / points.texel)))
+    mask = text_mask(text, text_pixels(points, height))
     rows, columns = mask.shape
     scale = rows / height
     x, y = u * scale + columns / 2 - 0.5, rows / 2 - v * scale - 0.5
@@ -143,6 +144,11 @@ def sample_text(
     out = np.zeros(len(u), np.float32)
     out[inside] = bilinear(mask, x[inside], y[inside])
     return out
+
+
+def text_pixels(points: SurfacePoints, height: float) -> int:
+    """Pixels for a text of ink height ``height``, so that a mask's pixel is about a texel."""
+    return max(8, round(height / points.texel))
 
 
 def bilinear(image: Float[np.ndarray, "h w"], x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> Alpha:
@@ -188,7 +194,7 @@ def confetti(
         cuts /= np.linalg.norm(cuts, axis=1, keepdims=True)
         band = points.around(place, radius)
         local = points.positions[band] - place.astype(np.float32)
-        near = np.nonzero((np.abs(local) < radius).all(1))[0]
+        near = np.nonzero(np.einsum("nc,nc->n", local, local) < radius * radius)[0]
         local, where = local[near], band[near]
         signed = np.maximum(
             np.linalg.norm(local, axis=1) - radius, (local @ cuts.T.astype(np.float32)).max(1) - 0.45 * radius
