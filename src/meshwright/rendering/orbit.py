@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from meshwright.geometry.camera import Camera, pixel_grid
 from meshwright.geometry.mesh import Mesh, TexturedMesh
@@ -12,6 +13,7 @@ from meshwright.rendering.raster import rasterize
 from meshwright.rendering.sampling import sample_bilinear
 from meshwright.rendering.shading import Studio, studio
 
+UP = (0.0, 1.0, 0.0)
 FOV_DEG = 28.0  # a portrait lens: little foreshortening
 FILL = 0.88  # of the image side, for the object in its widest view
 CENTRING_STEPS = 4
@@ -26,20 +28,21 @@ def seen_points(mesh: TexturedMesh | Mesh) -> Float[np.ndarray, "n 3"]:
     return points[np.isfinite(points).all(1)]
 
 
-def upright(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Rotation whose columns are the object's right, up and front; front is +Z as far as ``up`` allows, else +Y."""
-    up = np.asarray(up, float) / np.linalg.norm(up)
-    front = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.9 else np.array([0.0, -np.sign(up[2]), 0.0])
-    front = front - (front @ up) * up
+def upright(up: ArrayLike) -> Float[np.ndarray, "3 3"]:
+    """Rotation whose columns are the object's right, up and front; front is +Z as far as ``up`` allows, else -Y (+Y)
+    where up is +Z (-Z)."""
+    axis = np.asarray(up, float) / np.linalg.norm(up)
+    front = np.array([0.0, 0.0, 1.0]) if abs(axis[2]) < 0.9 else np.array([0.0, -np.sign(axis[2]), 0.0])
+    front = front - (front @ axis) * axis
     front /= np.linalg.norm(front)
-    return np.column_stack([np.cross(up, front), up, front])
+    return np.column_stack([np.cross(axis, front), axis, front])
 
 
 def orbit_cameras(
     points: Float[np.ndarray, "n 3"],
     angles_deg: Float[np.ndarray, "k 2"],
     size: int,
-    up: Float[np.ndarray, "3"] = (0.0, 1.0, 0.0),
+    up: ArrayLike = UP,
 ) -> list[Camera]:
     """One camera per (azimuth, elevation), all at one distance, each with the object in the middle of its image.
 
@@ -51,6 +54,7 @@ def orbit_cameras(
     poses = [_pose(frame, azimuth, elevation) for azimuth, elevation in np.radians(angles_deg)]
     local = [(points - centre) @ pose for pose in poses]
     middles = [(view[:, :2].min(0) + view[:, :2].max(0)) / 2 for view in local]
+    distance = 0.0
     for _ in range(CENTRING_STEPS):
         distance = max(_distance(view, middle) for view, middle in zip(local, middles, strict=True))
         middles = [_centred(view, middle, distance) for view, middle in zip(local, middles, strict=True)]
@@ -88,9 +92,7 @@ def camera_studio(camera: Camera, ambient: float, key: float, fill: float) -> St
     return studio(ambient, (tuple(axes @ [-0.5, -0.75, -0.7]), key), (tuple(axes @ [0.8, 0.25, -0.5]), fill))
 
 
-def ground_shadow(
-    mesh: TexturedMesh | Mesh, camera: Camera, up: Float[np.ndarray, "3"] = (0.0, 1.0, 0.0)
-) -> Float[np.ndarray, "h w"]:
+def ground_shadow(mesh: TexturedMesh | Mesh, camera: Camera, up: ArrayLike = UP) -> Float[np.ndarray, "h w"]:
     """How much (0..1) the object darkens a ground plane under its lowest point, per pixel of ``camera``.
 
     Seen from below, each part of the object shades the ground under it, less the higher it is; two blurs stand for the

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from numpy.typing import ArrayLike
 
 from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import TexturedMesh
-from meshwright.rendering.orbit import camera_studio, ground_shadow, orbit_cameras, seen_points
+from meshwright.rendering.orbit import UP, camera_studio, ground_shadow, orbit_cameras, seen_points
 from meshwright.rendering.render import Paint, Wire, paint_of, plain_paint, render_painted
 
 ANGLES_DEG = ((35.0, 20.0), (125.0, 20.0), (215.0, 20.0), (305.0, 20.0), (35.0, 62.0), (215.0, -30.0))
@@ -20,11 +21,10 @@ BACKGROUND = 238
 CLAY = 222
 WIRE = Wire(grey=40.0, width_px=1.0, share=0.12)
 FADE = 0.12  # of the image side: the ground shadow ends before the picture does
-UP = (0.0, 1.0, 0.0)
 
 
 def render_previews(
-    mesh: TexturedMesh, size: int = 512, *, shadow: bool = True, up: Float[np.ndarray, "3"] = UP
+    mesh: TexturedMesh, size: int = 512, *, shadow: bool = True, up: ArrayLike = UP
 ) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
     """Pictures by name: ``textured_00`` .. ``textured_05`` and ``wireframe_00`` .. ``wireframe_05``, size x size.
 
@@ -41,13 +41,13 @@ def render_previews(
     return pictures
 
 
-def preview_cameras(mesh: TexturedMesh, size: int, up: Float[np.ndarray, "3"] = UP) -> list[Camera]:
+def preview_cameras(mesh: TexturedMesh, size: int, up: ArrayLike = UP) -> list[Camera]:
     """The six preview cameras of a mesh."""
     return orbit_cameras(_framed(mesh), np.array(ANGLES_DEG), size, up)
 
 
 def turntable_cameras(
-    mesh: TexturedMesh, count: int, size: int, *, elevation_deg: float = 20.0, up: Float[np.ndarray, "3"] = UP
+    mesh: TexturedMesh, count: int, size: int, *, elevation_deg: float = 20.0, up: ArrayLike = UP
 ) -> list[Camera]:
     """``count`` cameras of one full turn at equal steps, the first in front."""
     azimuth = 360.0 * np.arange(count) / count
@@ -55,7 +55,7 @@ def turntable_cameras(
 
 
 def turntable_frame(
-    mesh: TexturedMesh, camera: Camera, *, shadow: bool = True, up: Float[np.ndarray, "3"] = UP
+    mesh: TexturedMesh, camera: Camera, *, shadow: bool = True, up: ArrayLike = UP
 ) -> UInt8[np.ndarray, "h w 3"]:
     """One frame of a turntable, lit and placed as the textured previews are; whoever encodes a film calls it."""
     return _picture(mesh, paint_of(mesh), camera, _backdrop(mesh, camera, shadow, up), None)
@@ -79,7 +79,7 @@ def _framed(mesh: TexturedMesh) -> Float[np.ndarray, "n 3"]:
     return points if len(points) else np.zeros((1, 3))
 
 
-def _backdrop(mesh: TexturedMesh, camera: Camera, shadow: bool, up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "h w"]:
+def _backdrop(mesh: TexturedMesh, camera: Camera, shadow: bool, up: ArrayLike) -> Float[np.ndarray, "h w"]:
     plain = np.full((camera.height, camera.width), float(BACKGROUND))
     if not shadow or len(seen_points(mesh)) == 0:
         return plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from meshwright.geometry.camera import Camera
 from meshwright.rendering.threads import kernel, over_rows
@@ -48,7 +48,8 @@ class ScreenPoints:
 
 def project_vertices(vertices: Float[np.ndarray, "V 3"], camera: Camera) -> ScreenPoints:
     """Screen points of vertices. Those at or behind the near plane, or not finite, get a NaN key and z = 1."""
-    finite = np.isfinite(vertices).all(1)
+    vertices = np.asarray(vertices, np.float64)
+    finite: Bool[np.ndarray, "V"] = np.isfinite(vertices).all(axis=1)
     w2c = camera.w2c
     local = np.where(finite[:, None], vertices, 0.0) @ w2c[:3, :3].T + w2c[:3, 3]
     z = local[:, 2]
