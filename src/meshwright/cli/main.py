@@ -72,7 +72,7 @@ def root(
 ) -> None:
     """A few photos and depth maps of one object in; a measured, textured mesh out.
 
-    Start with `meshwright sample demo` and `meshwright reconstruct demo/capture -o result`.
+    Start with `meshwright sample demo`, then `meshwright reconstruct demo -o result`.
     """
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
-from meshwright.cli.output import stdout, verdict_text
+from meshwright.cli.output import VERDICT_STYLE, stdout
 
 if TYPE_CHECKING:
     from meshwright.engines.run import EngineRun
@@ -30,17 +29,18 @@ def summarise(result: Result, out: Path, archive: bool) -> dict[str, Any]:
 
 
 def show_result(result: Result, out: Path, archive: bool) -> None:
-    """The end of a job for a person."""
+    """The end of a job for a person. Paths are printed whole, however long, so that they can be copied."""
     if result.choice.requested == "auto":
-        stdout.print(f"Engine: {', '.join(result.choice.engines)} ({result.choice.why})")
+        _line("engine", f"{', '.join(result.choice.engines)} ({result.choice.why})")
     for name, run in result.engines.items():
         if run.error is not None:
-            stdout.print(Text(f"{name} failed: {run.error.message} {run.error.suggestion}", style="red"))
+            _line(name, f"failed: {run.error.message} {run.error.suggestion}", "red")
         else:
-            stdout.print(_paths(name, result.assessments[name], out))
-    stdout.print(Text(f"cameras   {out / 'cameras.json'}\nmanifest  {out / 'manifest.json'}"))
+            _show_engine(out / name, result.assessments[name])
+    _line("cameras", str(out / "cameras.json"))
+    _line("manifest", str(out / "manifest.json"))
     if archive:
-        stdout.print(Text(f"archive   {zip_path(out)}"))
+        _line("archive", str(zip_path(out)))
 
 
 def zip_path(out: Path) -> Path:
@@ -48,17 +48,17 @@ def zip_path(out: Path) -> Path:
     return out.with_name(out.name + ".zip")
 
 
-def _paths(name: str, assessment: Assessment, out: Path) -> Table:
-    table = Table.grid(padding=(0, 2))
-    folder = out / name
-    table.add_row("mesh", Text(str(folder / "mesh.glb")))
-    table.add_row("previews", Text(str(folder / "previews")))
-    table.add_row("quality", Text(str(folder / "quality.json")))
-    table.add_row("verdict", verdict_text(assessment.verdict))
-    table.add_row("", Text(assessment.summary))
+def _show_engine(folder: Path, assessment: Assessment) -> None:
+    _line("mesh", str(folder / "mesh.glb"))
+    _line("previews", str(folder / "previews"))
+    _line("quality", str(folder / "quality.json"))
+    _line("verdict", assessment.summary, VERDICT_STYLE[assessment.verdict])
     for remark in assessment.warnings:
-        table.add_row("note", Text(" ".join(part for part in (remark.message, remark.remedy) if part), style="yellow"))
-    return table
+        _line("note", " ".join(part for part in (remark.message, remark.remedy) if part), "yellow")
+
+
+def _line(label: str, text: str, style: str = "") -> None:
+    stdout.print(Text.assemble((f"{label:<10}", "dim"), (text, style)), soft_wrap=True)
 
 
 def _engine_json(result: Result, run: EngineRun, out: Path) -> dict[str, Any]:
