@@ -115,7 +115,7 @@ def ssim_map(image: UInt8[np.ndarray, "h w 3"], reference: UInt8[np.ndarray, "h 
     height, width = image.shape[:2]
     # skimage wants at least one whole window
     pad = ((0, max(0, 11 - height)), (0, max(0, 11 - width)), (0, 0))
-    _, local = structural_similarity(
+    local = structural_similarity(
         np.pad(image, pad, mode="edge"),
         np.pad(reference, pad, mode="edge"),
         channel_axis=2,
@@ -124,7 +124,7 @@ def ssim_map(image: UInt8[np.ndarray, "h w 3"], reference: UInt8[np.ndarray, "h 
         sigma=SSIM_SIGMA,
         use_sample_covariance=False,
         full=True,
-    )
+    )[1]
     return local[:height, :width].mean(-1)
 
 

@@ -70,7 +70,9 @@ def _registered(
     return photo, _warped(mask, view, target, fill=0) >= 128
 
 
-def _warped(image: Image.Image, view: CalibratedView, target: tuple[int, int], fill: object) -> np.ndarray:
+def _warped(
+    image: Image.Image, view: CalibratedView, target: tuple[int, int], fill: int | tuple[int, ...]
+) -> np.ndarray:
     """Sample the photo where the registration says that it shows each surface pixel (both with centres at +0.5)."""
     height, width = view.rgb.shape[:2]
     corners = np.array([[0.0, 0.0], [target[0], 0.0], [0.0, target[1]]])
