@@ -54,7 +54,7 @@ class DepthImage:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One view: RGB (uint8 sRGB); depth of any size, mask of the RGB's size and camera of the RGB where they were given."""
+    """One view: RGB (uint8 sRGB); depth of any size, mask of the RGB's size and camera of the RGB where given."""
 
     name: str
     rgb: UInt8[np.ndarray, "h w 3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -16,6 +17,9 @@ _WORK_SIZE = 1024
 _EDGE = 1.0  # levels per pixel: the smallest gradient that counts as an outline
 _CRISP = 3.0  # levels per pixel of fine above coarse gradient: an outline, not a shadow's penumbra
 _CLEAN_NOISE = 2.0  # levels: rendered or cut-out backgrounds are below, photographs above
+
+
+_known: WeakKeyDictionary[View, MaskResult] = WeakKeyDictionary()  # a view's mask is asked for by several stages
 
 
 class MaskResult(NamedTuple):
@@ -35,10 +39,16 @@ def object_mask(view: View) -> Bool[np.ndarray, "h w"]:
 
 
 def mask_with_source(view: View) -> MaskResult:
-    """`object_mask` and where it came from."""
+    """`object_mask` and where it came from; computed once per view."""
+    if view not in _known:
+        _known[view] = _mask_with_source(view)
+    return _known[view]
+
+
+def _mask_with_source(view: View) -> MaskResult:
     if view.mask is not None:
         return MaskResult(view.mask, "given")
-    silhouette = None if view.depth is None else _resized(depth_mask(view), view.size)
+    silhouette = None if view.depth is None else resized_mask(depth_mask(view), view.size)
     mask = background_mask(view.rgb, silhouette)
     if PLAUSIBLE_COVERAGE[0] <= mask.mean() <= PLAUSIBLE_COVERAGE[1]:
         return MaskResult(mask, "background")
@@ -113,7 +123,7 @@ def _enclosed_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
     window = _window(rough, margin=24)
     mask = np.zeros_like(rough)
     mask[window] = _without_crumbs(_crest_outline(small[window], rough[window]), 0.02)
-    return _refined(_resized(mask, (rgb.shape[1], rgb.shape[0])), rgb)
+    return _refined(resized_mask(mask, (rgb.shape[1], rgb.shape[0])), rgb)
 
 
 def _flooded_object(image: Float[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
@@ -245,7 +255,7 @@ def _window(mask: Bool[np.ndarray, "h w"], margin: int) -> tuple[slice, slice]:
     )
 
 
-def _resized(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+def resized_mask(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """The mask at another (width, height), edges kept smooth."""
     if mask.shape == size[::-1]:
         return mask
