@@ -1,0 +1,166 @@
+"""Making views agree in colour: one gain per view, then a smooth additive correction per view over the surface.
+
+The correction follows Waechter, Moehrle, Goesele, "Let There Be Color!" (ECCV 2014), sec. 4.1: per vertex and view an
+offset that closes the colour difference between views and is as flat as possible over the surface. Here it acts
+wherever two views overlap, not only on hard label borders, because texels blend views. It knows nothing of charts, so
+it works across their borders. On consistent views both steps do (nearly) nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from meshwright.geometry.mesh import Mesh
+from meshwright.surface.sightings import Sightings
+
+SAMPLES = 400_000  # texels looked at: about a dozen per face at 30k faces
+GAIN_LIMITS = (0.6, 1.6)
+GAIN_PRIOR = 0.02  # share of a view's overlap that pulls its log gain to 0
+USABLE_LEVELS = (8, 250)  # darker is noise, brighter is clipped
+ROBUST_LOG = 0.15  # log ratios beyond this are other surfaces, highlights or background
+ROBUST_LEVELS = 30.0
+FLATNESS = 4.0  # weight of "as flat as possible" against closing a full overlap
+HOLD = 0.01  # weight of "no correction at all"
+
+
+@dataclass(frozen=True, eq=False)
+class Levelling:
+    """``gains`` (views, 3) multiply a view's sRGB colours, ``offsets`` (vertices, views, 3) are then added."""
+
+    gains: Float[np.ndarray, "v 3"]
+    offsets: Float[np.ndarray, "n v 3"]
+
+    @staticmethod
+    def none(n_vertices: int, n_views: int) -> Levelling:
+        """Levelling that changes nothing."""
+        return Levelling(np.ones((n_views, 3), np.float32), np.zeros((n_vertices, n_views, 3), np.float32))
+
+
+def level(
+    mesh: Mesh,
+    sightings: Sightings,
+    face: Int[np.ndarray, "t"],
+    barycentric: Float[np.ndarray, "t 3"],
+    n_views: int,
+) -> Levelling:
+    """Levelling of all views from the sightings of texels that lie on ``face`` at ``barycentric``."""
+    stride = max(1, len(face) // SAMPLES)
+    sample = slice(stride // 2, None, stride)
+    colors = sightings.colors[sample].astype(np.float32)
+    weights, views = sightings.weights[sample], sightings.views[sample].astype(np.int64)
+    gains = estimate_gains(colors, weights, views, n_views)
+    corners = mesh.faces[face[sample]]
+    offsets = _estimate_offsets(mesh, colors * gains[views], weights, views, corners, barycentric[sample], n_views)
+    return Levelling(gains.astype(np.float32), offsets.astype(np.float32))
+
+
+def estimate_gains(
+    colors: Float[np.ndarray, "s k 3"], weights: Float[np.ndarray, "s k"], views: Int[np.ndarray, "s k"], n_views: int
+) -> Float[np.ndarray, "v 3"]:
+    """Gain per view and channel by robust least squares on log ratios of colours seen at the same place."""
+    gains = np.ones((n_views, 3))
+    pairs = [
+        _log_ratios(colors, weights, views, i, j)
+        for i in range(weights.shape[1])
+        for j in range(i + 1, weights.shape[1])
+    ]
+    one, two, weight = (np.concatenate([p[k] for p in pairs]) for k in range(3))
+    ratio = np.concatenate([p[3] for p in pairs])
+    if not len(one):
+        return gains
+    for channel in range(3):
+        gains[:, channel] = np.exp(_log_gains(one, two, weight, ratio[:, channel], n_views))
+    return np.clip(gains, *GAIN_LIMITS)
+
+
+def _log_ratios(colors, weights, views, i: int, j: int):
+    """(view i, view j, weight, log ratio per channel) of samples that both slots see well enough."""
+    low, high = USABLE_LEVELS
+    both = weights[:, j] > 0.02
+    both &= (colors[:, [i, j]].min((1, 2)) > low) & (colors[:, [i, j]].max((1, 2)) < high)
+    ratio = np.log(colors[both, i] / colors[both, j])
+    return views[both, i], views[both, j], np.sqrt(weights[both, i] * weights[both, j]), ratio
+
+
+def _log_gains(one, two, weight, ratio, n_views: int) -> Float[np.ndarray, "v"]:
+    """Iteratively reweighted (Cauchy) solution of ``gain[one] - gain[two] = -ratio`` with a pull to 0."""
+    log_gain, key = np.zeros(n_views), one * n_views + two
+    for _ in range(12):
+        residual = ratio + log_gain[one] - log_gain[two]
+        w = weight / (1 + (residual / ROBUST_LOG) ** 2)
+        joint = np.bincount(key, w, n_views**2).reshape(n_views, n_views)
+        pull = np.bincount(key, w * ratio, n_views**2).reshape(n_views, n_views)
+        overlap = joint.sum(0) + joint.sum(1)
+        matrix = np.diag(overlap * (1 + GAIN_PRIOR) + 1e-9) - joint - joint.T
+        log_gain = np.linalg.solve(matrix, pull.sum(0) - pull.sum(1))
+    return log_gain
+
+
+def _estimate_offsets(mesh, colors, weights, views, corners, barycentric, n_views) -> Float[np.ndarray, "n v 3"]:
+    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse.linalg import cg
+
+    mean, weight = _vertex_colors(len(mesh.vertices), colors, weights, views, corners, barycentric, n_views)
+    number = np.full(weight.shape, -1)
+    known = weight > 0
+    number[known] = np.arange(known.sum())
+    seams = _overlaps(mean, weight, number, n_views)
+    edges = _same_view_edges(mesh, number)
+    one = np.concatenate([seams[0], edges[0]])
+    two = np.concatenate([seams[1], edges[1]])
+    strength = np.concatenate([seams[2], np.full(len(edges[0]), FLATNESS)])
+    count = int(known.sum())
+    offsets = np.zeros((*weight.shape, 3))
+    if not len(seams[0]):
+        return offsets
+    links = coo_matrix((strength, (one, two)), shape=(count, count)).tocsr()
+    links = links + links.T
+    diagonal = np.asarray(links.sum(1)).ravel() + HOLD
+    matrix = diags(diagonal) - links
+    for channel in range(3):
+        pull = seams[2] * (mean[..., channel][known][seams[1]] - mean[..., channel][known][seams[0]])
+        right = np.bincount(seams[0], pull, count) - np.bincount(seams[1], pull, count)
+        solution, _ = cg(matrix, right, rtol=1e-4, atol=0.02, maxiter=200, M=diags(1 / diagonal))
+        offsets[..., channel][known] = solution
+    return offsets
+
+
+def _vertex_colors(n_vertices, colors, weights, views, corners, barycentric, n_views):
+    """Mean colour (n, v, 3) and weight (n, v) of each view around each vertex."""
+    share = (barycentric[:, :, None] * weights[:, None, :]).ravel()
+    key = (corners[:, :, None].astype(np.int64) * n_views + views[:, None, :]).ravel()
+    size = n_vertices * n_views
+    weight = np.bincount(key, share, size)
+    shape = (len(corners), 3, weights.shape[1])
+    channels = [np.bincount(key, share * np.broadcast_to(colors[:, None, :, c], shape).ravel(), size) for c in range(3)]
+    mean = np.stack(channels, 1) / np.maximum(weight, 1e-30)[:, None]
+    return mean.reshape(n_vertices, n_views, 3), np.where(weight > 1e-6, weight, 0).reshape(n_vertices, n_views)
+
+
+def _overlaps(mean, weight, number, n_views):
+    """Pairs of unknowns (same vertex, two views) and how strongly they should agree (0..1)."""
+    one, two, strength = [], [], []
+    total = np.maximum(weight.sum(1), 1e-30)
+    for i in range(n_views):
+        for j in range(i + 1, n_views):
+            both = (weight[:, i] > 0) & (weight[:, j] > 0)
+            apart = np.abs(mean[both, i] - mean[both, j]).max(1)
+            share = 2 * np.minimum(weight[both, i], weight[both, j]) / total[both]
+            one.append(number[both, i])
+            two.append(number[both, j])
+            strength.append(share / (1 + (apart / ROBUST_LEVELS) ** 4))
+    if not one:
+        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+    return np.concatenate(one), np.concatenate(two), np.concatenate(strength)
+
+
+def _same_view_edges(mesh: Mesh, number: Int[np.ndarray, "n v"]):
+    """Pairs of unknowns of one view at the two ends of a mesh edge."""
+    ends = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    ends = np.unique(np.sort(ends, axis=1), axis=0)
+    one, two = number[ends[:, 0]].ravel(), number[ends[:, 1]].ravel()
+    both = (one >= 0) & (two >= 0)
+    return one[both], two[both]
