@@ -138,7 +138,10 @@ def _skinned(part: Part, grey: int) -> tuple[Part, Skin]:
 
 
 def _cells(corners: UInt8[np.ndarray, "m 3 3"]) -> Skin:
-    """A cell a face, in which the colour runs linearly between the texels of its three corners."""
+    """A cell a face, in which the colour runs linearly between the texels of its three corners.
+
+    The texels just beyond the far edge continue the run and are clipped, so saturated colours may lose some levels.
+    """
     columns = int(np.ceil(np.sqrt(len(corners))))
     _check_side(columns * CELL)
     step = np.linspace(0.0, 1.0, CELL)
