@@ -100,6 +100,21 @@ def test_shadow_lies_under_the_object_and_only_there() -> None:
     assert rows.mean() > np.nonzero(render(mesh, above).coverage > 0.5)[0].mean()
 
 
+def test_shadow_lies_where_the_feet_are() -> None:
+    foot = _scaled(colored_ball(8), (0.3, 0.3, 0.3))
+    other = foot.vertices + np.array([3.0, 0, 2.0])
+    mesh = TexturedMesh(
+        np.concatenate([foot.vertices, other]), np.concatenate([foot.faces, foot.faces + len(other)]), np.zeros((0, 3))
+    )
+    for camera in preview_cameras(mesh, 96)[:5]:
+        shadow = ground_shadow(mesh, camera)
+        feet = np.array([[5.0, -3.3, 1.0], [8.0, -3.3, 3.0]])
+        elsewhere = np.array([[8.0, -3.3, 1.0], [5.0, -3.3, 3.0]])
+        dark, light = ([shadow[int(y), int(x)] for x, y in camera.project(points)[0]] for points in (feet, elsewhere))
+        assert min(dark) > 0.3
+        assert max(light) < 0.1
+
+
 def test_empty_mesh_gives_twelve_blank_pictures() -> None:
     empty = TexturedMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3)))
     pictures = render_previews(empty, 16)

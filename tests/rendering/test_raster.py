@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from meshwright.geometry.camera import Camera, pixel_grid
 from meshwright.geometry.rotations import look_at
@@ -84,3 +87,23 @@ def test_turning_the_world_does_not_change_the_picture() -> None:
     assert (moved.face_id == still.face_id).mean() > 0.995
     same = moved.face_id == still.face_id
     np.testing.assert_allclose(moved.depth[same], still.depth[same], atol=2e-3)
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+@given(
+    vertices=arrays(np.float64, (7, 3), elements=numbers),
+    faces=arrays(np.int32, (5, 3), elements=st.integers(0, 6)),
+    focal=st.floats(1e-3, 1e6),
+    centre=st.floats(-1e4, 1e4),
+)
+def test_any_numbers_give_finite_fragments(
+    vertices: np.ndarray, faces: np.ndarray, focal: float, centre: float
+) -> None:
+    K = np.array([[focal, 0, centre], [0, focal, 4.0], [0, 0, 1]])
+    for projection in ("perspective", "orthographic"):
+        seen = rasterize(vertices, faces, Camera(K, np.eye(4), 9, 7, projection))
+        assert np.isfinite(seen.depth).all()
+        assert np.isfinite(seen.barycentrics).all()
+        assert ((seen.face_id >= -1) & (seen.face_id < 5)).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from meshwright.geometry.camera import Camera
 from meshwright.rendering.threads import kernel, over_rows
@@ -48,18 +48,18 @@ class ScreenPoints:
 
 def project_vertices(vertices: Float[np.ndarray, "V 3"], camera: Camera) -> ScreenPoints:
     """Screen points of vertices. Those at or behind the near plane, or not finite, get a NaN key and z = 1."""
-    vertices = np.asarray(vertices, np.float64)
-    finite: Bool[np.ndarray, "V"] = np.isfinite(vertices).all(axis=1)
     w2c = camera.w2c
-    local = np.where(finite[:, None], vertices, 0.0) @ w2c[:3, :3].T + w2c[:3, 3]
-    z = local[:, 2]
-    farthest = float(np.max(z, initial=0.0, where=finite))
-    usable = finite & (z > NEAR * farthest)
-    z = np.where(usable, z, 1.0)
-    perspective = camera.projection == "perspective"
-    slope = local[:, :2] / z[:, None] if perspective else local[:, :2]
-    key = 1.0 / z if perspective else 1.0 + (farthest - z)
-    uv = slope @ camera.K[:2, :2].T + camera.K[:2, 2]
+    with np.errstate(all="ignore"):  # what overflows is dropped below
+        local = np.asarray(vertices, np.float64) @ w2c[:3, :3].T + w2c[:3, 3]
+        finite = np.asarray(np.isfinite(local).all(axis=1))
+        z = local[:, 2]
+        farthest = float(np.max(z, initial=0.0, where=finite))
+        usable = finite & (z > NEAR * farthest)
+        z = np.where(usable, z, 1.0)
+        perspective = camera.projection == "perspective"
+        slope = local[:, :2] / z[:, None] if perspective else local[:, :2]
+        key = 1.0 / z if perspective else 1.0 + (farthest - z)
+        uv = np.where(usable[:, None], slope @ camera.K[:2, :2].T + camera.K[:2, 2], 0.0)
     return ScreenPoints(np.column_stack([uv, np.where(usable, key, np.nan)]), z, perspective)
 
 

@@ -20,6 +20,7 @@ from meshwright.errors import InputError
 from meshwright.rendering.threads import kernel, row_bands, worker_count
 
 SUBPIXEL = 1.0 / 4096.0
+FARTHEST_PX = 2.0**100  # products of such coordinates are still finite
 _AFTER_ZERO = 5e-324  # e >= _AFTER_ZERO is e > 0
 
 
@@ -66,8 +67,8 @@ def snapped(screen: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
     """Points on the sub-pixel grid; unusable points get the key -1."""
     points = np.array(screen, np.float64, order="C")
     bad = ~(np.isfinite(points).all(1) & (points[:, 2] > 0))
-    points[:, :2] = np.rint(points[:, :2] / SUBPIXEL) * SUBPIXEL
     points[bad] = (0.0, 0.0, -1.0)
+    points[:, :2] = np.rint(np.clip(points[:, :2], -FARTHEST_PX, FARTHEST_PX) / SUBPIXEL) * SUBPIXEL
     return points
 
 
