@@ -153,7 +153,7 @@ def _intrinsics(
         return checked_number(where[key], path, at) if key in where else None
 
     model = frame.get("camera_model", document.get("camera_model"))
-    orthographic = model == "ORTHOGRAPHIC"
+    orthographic = model in ("ORTHOGRAPHIC", "ORTHOPHOTO")
     if model not in _PINHOLE_MODELS and not orthographic:
         raise pointer_error(
             path, pointer, f"the camera model {model!r} is not supported", "camera_model",
