@@ -1,0 +1,167 @@
+"""Robust Levenberg-Marquardt on depth, free-space and silhouette residuals.
+
+Cost in squared half-image units: the mean over all (sample, view) pairs of a Geman-McClure kernel, wide for points in
+free space or outside a silhouette (they are wrong), narrow for points behind a surface (mostly just hidden); plus the
+silhouettes' reach that the other views' points fail to fill. Without that last term a fit may hide all surfaces
+behind each other (research/calibration.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from meshwright.cameras.model import RigModel
+from meshwright.cameras.observations import DIRECTIONS
+from meshwright.cameras.residuals import INSIDE, SKIPPED, Maps, Samples, pair_residuals
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Widths of the robust kernels and weights, in half-image units (an object spans about one)."""
+
+    violation: float = 0.06
+    behind: float = 0.015
+    coverage: float = 0.3
+    slack: float = 0.012
+    pose_turn: float = 0.01
+    pose_shift: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted model, its robust cost and the plain residual in half-image units (violations and uncovered reach)."""
+
+    model: RigModel
+    cost: float
+    residual: float
+    iterations: int
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The evidence of all views."""
+
+    samples: Samples
+    maps: Maps
+    supports: Float[np.ndarray, "n k"]
+    kernel: Kernel = Kernel()
+
+    def residuals(self, model: RigModel, base=None, only: int = -1):
+        """Raw kernel output at a model."""
+        return pair_residuals(self.samples, model.poses(), self.maps, DIRECTIONS, base, only)
+
+
+def _weights(r, state, near, kernel: Kernel):
+    """Square-root weights and the robust cost of the pairs; points behind count only where ``near`` holds."""
+    width = np.where(r > 0, kernel.violation, kernel.behind)
+    share = 1.0 / (1.0 + (r / width) ** 2)
+    pairs = max(int((state != SKIPPED).sum()), 1)
+    live = (state != SKIPPED) & ((r > 0) | near)
+    cost = float((r**2 * share)[live].sum() / pairs)
+    return np.where(live, share / np.sqrt(pairs), 0.0), cost
+
+
+def _near(r, state, kernel: Kernel):
+    """Pairs that look at one surface: chosen once per step, so that a pair which turns hidden cannot pay for itself."""
+    return (state == INSIDE) & (np.abs(r) < 2.5 * kernel.behind)
+
+
+def _gaps(support, problem: Problem):
+    gap = problem.supports - np.maximum(support, -2.0) - problem.kernel.slack
+    return (np.clip(gap, 0.0, 0.5) * np.sqrt(problem.kernel.coverage / gap.size)).ravel()
+
+
+def _prior(model: RigModel, kernel: Kernel):
+    if not model.fit_poses:
+        return np.zeros(0)
+    scale = 0.004 / np.sqrt(model.turn.size)
+    return np.concatenate([model.turn.ravel() / kernel.pose_turn, model.shift.ravel() / kernel.pose_shift]) * scale
+
+
+def residual_of(problem: Problem, model: RigModel) -> float:
+    """Mean violation plus 0.3 x mean uncovered reach, clipped at 6 % of two half images: the figure to compare hypotheses by."""
+    r, state, support = problem.residuals(model)
+    live = state != SKIPPED
+    violation = np.clip(r, 0.0, 0.12)[live].mean() if live.any() else 1.0
+    gap = np.clip(problem.supports - support - problem.kernel.slack, 0.0, 0.5)
+    return float(violation + 0.3 * gap.mean())
+
+
+def _jacobian(problem: Problem, model: RigModel, base, weights):
+    x, columns = model.vector(), []
+    gaps, prior = _gaps(base[2], problem), _prior(model, problem.kernel)
+    for k, view in enumerate(model.view_of_parameter()):
+        step = np.zeros_like(x)
+        step[k] = 1e-4
+        moved = model.with_vector(x + step)
+        r, state, support = problem.residuals(moved, base, view)
+        # a pair that jumps to another surface, or slips behind one, has no derivative
+        smooth = (state == base[1]) & (np.abs(r - base[0]) < 30 * 1e-4)
+        dr = np.where(smooth, (r - base[0]) * weights, 0.0)
+        columns.append(
+            np.concatenate([dr.ravel(), _gaps(support, problem) - gaps, _prior(moved, problem.kernel) - prior]) / 1e-4
+        )
+    return np.stack(columns, -1)
+
+
+def fit(
+    problem: Problem, model: RigModel, schedule: tuple[float, ...] = (0.04, 0.015, 0.006), iterations: int = 8
+) -> Fit:
+    """Minimise the cost from ``model``, once per width of the band in which two surfaces count as one."""
+    used = 0
+    for width in schedule:
+        stage = replace(problem, kernel=replace(problem.kernel, behind=width))
+        model, cost, n = _descend(stage, model, iterations)
+        used += n
+    return Fit(model, cost, residual_of(problem, model), used)
+
+
+def _descend(problem: Problem, model: RigModel, iterations: int, tolerance: float = 3e-4):
+    kernel, damping, cost, used = problem.kernel, 1e-3, np.inf, 0
+    base = problem.residuals(model)
+    for used in range(1, iterations + 1):
+        near = _near(base[0], base[1], kernel)
+        weights, data = _weights(base[0], base[1], near, kernel)
+        gaps, prior = _gaps(base[2], problem), _prior(model, kernel)
+        cost = data + float(gaps @ gaps) + float(prior @ prior)
+        f = np.concatenate([(base[0] * weights).ravel(), gaps, prior])
+        jac = _jacobian(problem, model, base, weights)
+        normal, gradient = jac.T @ jac, jac.T @ f
+        gained = 0.0
+        for _ in range(6):
+            delta = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -gradient)
+            trial = model.with_vector(model.vector() + np.clip(delta, -0.2, 0.2))
+            out = problem.residuals(trial)
+            gaps, prior = _gaps(out[2], problem), _prior(trial, kernel)
+            total = _weights(out[0], out[1], near, kernel)[1] + float(gaps @ gaps) + float(prior @ prior)
+            if total < cost:
+                gained = (cost - total) / cost
+                model, base, damping = trial, out, max(damping / 4, 1e-7)
+                break
+            damping *= 8
+        if gained < tolerance:
+            break
+    return model, cost, used
+
+
+def pair_table(problem: Problem, model: RigModel, diagonal: float) -> Float[np.ndarray, "n n"]:
+    """Mean violation of view i's points in view j, in percent of the object's diagonal (NaN-free; 0 on the diagonal)."""
+    r, state, _ = problem.residuals(model)
+    n = model.count
+    table = np.zeros((n, n))
+    for i in range(n):
+        rows = problem.samples.view == i
+        for j in range(n):
+            live = rows & (state[:, j] != SKIPPED)
+            if i != j and live.any():
+                table[i, j] = 100.0 * float(np.clip(r[live, j], 0.0, None).mean()) / diagonal
+    return table
+
+
+def agreement(problem: Problem, model: RigModel, band: float = 0.01) -> float:
+    """Share of pairs that land on the other view's surface within ``band``: how much the views really overlap."""
+    r, state, _ = problem.residuals(model)
+    return float(((np.abs(r) < band) & (state == INSIDE)).mean())

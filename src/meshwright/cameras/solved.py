@@ -1,0 +1,120 @@
+"""Cameras that nobody gave: the rig is found from the depth maps (or assumed, where there is no depth)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from meshwright.cameras.forced import ForcedRig, parse_rig
+from meshwright.cameras.hypotheses import Arrangement, arrangements, slots_of_names
+from meshwright.cameras.model import RigModel
+from meshwright.cameras.observations import observe
+from meshwright.cameras.placing import (
+    ViewImages,
+    moved_view,
+    normalising_similarity,
+    object_bounds,
+    place_view,
+    view_images,
+)
+from meshwright.cameras.report import registration_findings, solved_report
+from meshwright.cameras.search import Candidate, Evidence, Outcome, search
+from meshwright.capture.calibrated import CalibratedCapture, CalibrationReport
+from meshwright.capture.capture import Capture, Finding
+from meshwright.errors import InputError
+from meshwright.geometry.camera import Camera
+from meshwright.progress import Context
+
+ASSUMED_FOV_DEG = 49.1
+
+
+def calibrate_solved(capture: Capture, rig: str | None, register: bool, context: Context) -> CalibratedCapture:
+    """Solve the rig of a capture without cameras."""
+    forced = parse_rig(rig)
+    slots = slots_of_names(capture.names)
+    if slots is None:
+        raise InputError(
+            f"The capture's {len(capture.views)} views have no cameras, and their names ({', '.join(capture.names[:4])}, ...) "
+            "are not those of a known rig.",
+            reason="cameras_unsolvable",
+            suggestion="Name the views front, back, left, right, top, bottom, or add a cameras.json.",
+        )
+    if not capture.has_depth:
+        return _assumed(capture, slots, forced, register)
+    return _from_depth(capture, slots, forced, register, context)
+
+
+def _from_depth(capture, slots, forced: ForcedRig, register: bool, context: Context) -> CalibratedCapture:
+    observations = []
+    for index, view in enumerate(capture.views):
+        context.report(0.15 * index / len(capture.views), f"reading the depth of {view.name}")
+        observations.append(observe(view.name, view.depth.values))
+    sizes = [view.depth.values.shape[::-1] for view in capture.views]
+    evidence = Evidence(observations, sizes, [view.rgb for view in capture.views])
+    allowed = [a for a in arrangements(capture.names, slots) if forced.allows(a, capture.names)]
+    if not allowed:
+        raise InputError(
+            "No arrangement of these views agrees with --rig.",
+            reason="rig_contradiction",
+            suggestion="Name fewer facts in --rig, or leave it out to have the rig solved.",
+        )
+    outcome = search(evidence, allowed, forced, context)
+    model = outcome.best.fit.model
+    views, registrations = [], []
+    a_b, distances = model.law_coefficients(), 1.0 / model.kappa
+    for index, view in enumerate(capture.views):
+        context.report(0.8 + 0.15 * index / len(capture.views), f"registering {view.name}")
+        mirrored = outcome.best.arrangement.placements[index].mirrored
+        images = view_images(view, mirrored)
+        placed, found = place_view(images, _camera(model, index, images, distances), model.law, *a_b[index], register)
+        views.append(placed)
+        registrations.append(found)
+    bounds = object_bounds(tuple(views))
+    similarity = normalising_similarity(bounds)
+    report = solved_report(outcome, evidence, capture.names, bounds)
+    findings = (*capture.findings, *registration_findings(capture.names, registrations))
+    return _finished(tuple(moved_view(v, similarity) for v in views), report, findings)
+
+
+def _camera(model: RigModel, index: int, images: ViewImages, distance: float) -> Camera:
+    """Full-resolution camera of a fitted view, in the solver's world (half image = 1 at the rig's centre)."""
+    poses = model.poses()
+    height, width = images.values.shape if images.values is not None else images.rgb.shape[:2]
+    half = 0.5 * max(width, height)
+    focal = half if model.orthographic else half / model.kappa
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+    c2w = np.eye(4)
+    c2w[:3, :3], c2w[:3, 3] = poses.rotation[index], poses.centre[index]
+    return Camera(K, c2w, width, height, "orthographic" if model.orthographic else "perspective")
+
+
+def _finished(views, report: CalibrationReport, findings: tuple[Finding, ...]) -> CalibratedCapture:
+    bounds = object_bounds(views)
+    diagonal = float(np.linalg.norm(bounds[1] - bounds[0]))
+    return CalibratedCapture(views, report, diagonal, bounds, False, "relative", (*findings, *report.findings))
+
+
+def _assumed(capture: Capture, slots, forced: ForcedRig, register: bool) -> CalibratedCapture:
+    """Without depth nothing fixes the rig: the canonical one is assumed, and said so."""
+    arrangement = next(a for a in arrangements(capture.names, slots, False) if forced.allows(a, capture.names))
+    fov = forced.fov_deg or ASSUMED_FOV_DEG
+    kappa = float(np.tan(np.radians(fov / 2)))
+    views = []
+    for view, placement in zip(capture.views, arrangement.placements, strict=True):
+        images = view_images(view)
+        height, width = images.rgb.shape[:2]
+        c2w = np.eye(4)
+        c2w[:3, :3] = placement.rotation()
+        c2w[:3, 3] = -c2w[:3, 2] / kappa
+        views.append(
+            place_view(images, Camera.from_fov(fov, c2w, width, height), forced.depth_law(), 1.0, 0.0, register)[0]
+        )
+    similarity = normalising_similarity(object_bounds(tuple(views)))
+    finding = Finding(
+        "cameras_assumed",
+        f"There is neither depth nor a camera file: the canonical rig with a field of view of {fov:g} degrees is assumed.",
+        "Add depth maps (the rig is then solved) or a cameras.json.",
+    )
+    report = CalibrationReport("assumed", arrangement.describe(capture.names), fov_deg=fov, findings=(finding,))
+    return _finished(tuple(moved_view(v, similarity) for v in views), report, capture.findings)
