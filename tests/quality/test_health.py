@@ -56,6 +56,12 @@ def test_two_cubes_on_one_edge_are_not_manifold():
     assert (health.non_manifold_edges, health.components) == (1, 1)
 
 
+def test_a_fin_makes_its_edge_one_of_three_faces():
+    fin = np.concatenate([CORNERS, [[2.0, 2, 2]]])
+    health = mesh_health(textured(fin, np.concatenate([CUBE, np.array([[1, 3, 8]], np.int32)])))
+    assert (health.non_manifold_edges, health.boundary_edges, health.watertight) == (1, 2, False)
+
+
 def test_apart_cubes_are_two_components_and_degenerate_faces_are_counted_apart():
     both = np.concatenate([CORNERS, CORNERS + 5.0])
     faces = np.concatenate([CUBE, CUBE + 8, np.array([[0, 1, 1], [0, 0, 0]], np.int32)])
