@@ -43,7 +43,7 @@ def import_seconds(python: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--capture", default=str(ROOT / "examples" / "robot" / "capture"))
+    parser.add_argument("--capture", default=str(ROOT / "examples" / "capture"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         venv = Path(folder) / "venv"

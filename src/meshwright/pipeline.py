@@ -7,7 +7,7 @@ bounding box of diagonal 1. Nothing here moves a mesh.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,10 +71,11 @@ class Result:
 
         context, out = context or Context(), Path(out)
         with context.stage("package", 0.88, 1.0):
-            outputs = {name: _output(self, name, job_id) for name in self.assessments}
-            context.report(0.5, "writing files")
-            manifest = _manifest(self, context)
-            write_result(out, outputs, manifest, cameras_json(self.calibrated), formats=formats, overwrite=overwrite)
+            with context.stage("previews", 0.0, 0.5):
+                outputs = {name: _output(self, name, job_id) for name in self.assessments}
+            with context.stage("files", 0.5, 1.0):
+                cameras, manifest = cameras_json(self.calibrated), _manifest(self, context)
+                write_result(out, outputs, manifest, cameras, formats=formats, overwrite=overwrite)
             if zip:
                 pack_zip(out, out.with_name(out.name + ".zip"))
         return out
@@ -127,7 +128,13 @@ def reconstruct(
     with context.stage("assess", 0.8, 0.88):
         meshes = {name: run.result.mesh for name, run in runs.items() if run.result is not None}
         assessments = {name: assess(calibrated, mesh, holdout=held, context=context) for name, mesh in meshes.items()}
-    settings = {"engine": engine, "why": choice.why, "holdout": list(held), "calibration": calibration, "seed": seed}
+    settings = {
+        "engine": engine,
+        "why": choice.why,
+        "holdout": list(held),
+        "calibration": asdict(calibration),
+        "seed": seed,
+    }
     return Result(capture, calibrated, choice, runs, assessments, settings, dict(context.stage_seconds))
 
 
@@ -171,7 +178,7 @@ def _manifest(result: Result, context: Context) -> Manifest:
         axes="those of the given cameras" if calibrated.given_frame else "right-handed, +Y up, front +Z",
         scale=calibrated.scale,
         unit="metre" if metric else "unit",
-        stage_seconds={name: round(value, 3) for name, value in context.stage_seconds.items()},
+        stage_seconds={name: round(s, 3) for name, s in (result.stage_seconds | context.stage_seconds).items()},
         peak_memory_bytes=package.peak_memory_bytes(),
         inputs=[
             package.FileEntry(path=file.path, sha256=file.sha256, size=file.size)

@@ -118,7 +118,7 @@ def test_models_says_what_needs_weights(capsys: Captured) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_can_be_taught(shell: str) -> None:
     env = {**os.environ, "_MESHWRIGHT_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "meshwright reco"}
-    env |= {"COMP_WORDS": "meshwright reco", "COMP_CWORD": "1"}
+    env |= {"COMP_WORDS": "meshwright reco", "COMP_CWORD": "1", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     program = Path(sys.executable).with_name("meshwright")
     done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
     assert "reconstruct" in done.stdout

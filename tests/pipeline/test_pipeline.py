@@ -21,7 +21,7 @@ from meshwright.package.archive import open_result
 from meshwright.progress import Context, ProgressEvent
 from meshwright.quality.holdout import choose_holdout
 
-SMALL = {"faces": 2000, "texture_size": 256, "resolution": 64}
+SMALL = {"faces": 1500, "texture_size": 256, "resolution": 48}
 NAMES = tuple(f"view_{i:02d}" for i in range(8))
 
 

@@ -75,7 +75,7 @@ def reconstruct(
         )
         result.save(out, formats=formats, zip=archive, overwrite=overwrite, context=context)
     if as_json:
-        emit_json({"event": "result", **summarise(result, out, archive)})
+        emit_json({"event": "result", **summarise(result, out, archive, context)})
     elif not quiet:
         show_result(result, out, archive)
     if fail_on is not None and VERDICTS.index(result.verdict) >= VERDICTS.index(fail_on):

@@ -12,10 +12,11 @@ from meshwright.cli.output import VERDICT_STYLE, stdout
 if TYPE_CHECKING:
     from meshwright.engines.run import EngineRun
     from meshwright.pipeline import Result
+    from meshwright.progress import Context
     from meshwright.quality.assess import Assessment
 
 
-def summarise(result: Result, out: Path, archive: bool) -> dict[str, Any]:
+def summarise(result: Result, out: Path, archive: bool, context: Context) -> dict[str, Any]:
     """The end of a job as JSON: the verdict, and per engine the paths, the metrics or the error."""
     return {
         "verdict": result.verdict,
@@ -24,7 +25,7 @@ def summarise(result: Result, out: Path, archive: bool) -> dict[str, Any]:
         "out": str(out),
         "zip": str(zip_path(out)) if archive else None,
         "engines": {name: _engine_json(result, run, out) for name, run in result.engines.items()},
-        "stage_seconds": {name: round(seconds, 3) for name, seconds in result.stage_seconds.items()},
+        "stage_seconds": {name: round(seconds, 3) for name, seconds in context.stage_seconds.items()},
     }
 
 

@@ -21,7 +21,9 @@ class EngineOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     faces: int = Field(default=30_000, ge=100, le=2_000_000, description="Triangles of the result, at most.")
-    texture_size: int = Field(default=2048, ge=256, le=8192, description="Width and height of the texture, in texels.")
+    texture_size: int = Field(
+        default=2048, ge=256, le=8192, multiple_of=64, description="Width and height of the texture, in texels."
+    )
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description="Seed of everything random; the same seed, the same bytes."
     )
