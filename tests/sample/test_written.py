@@ -72,11 +72,11 @@ def test_evaluation_case_has_its_form(tmp_path: Path) -> None:
 
 
 def test_verb_writes_a_capture_without_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from meshwright.cli.main import main
+    from meshwright.cli.main import run
 
     out = tmp_path / "demo"
     args = ["sample", str(out), "--object", "bottle", "--rgb-size", "64", "--depth-size", "48", "--no-truth", "--json"]
-    assert main(args) == 0
+    assert run(args) == 0
     last = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert last["event"] == "result"
     assert sorted(path.name for path in out.iterdir()) == ["depth_renders", "multi_views"]
