@@ -65,7 +65,7 @@ class Result:
             InputError: ``out`` is not free and ``overwrite`` is False, or a format is unknown or lacks its extra.
             DiskFull: there is no room.
         """
-        from meshwright.cameras.export import cameras_json
+        from meshwright.cameras.nerfstudio import write_cameras
         from meshwright.package.archive import pack_zip
         from meshwright.package.writer import write_result
 
@@ -74,7 +74,7 @@ class Result:
             with context.stage("previews", 0.0, 0.5):
                 outputs = {name: _output(self, name, job_id) for name in self.assessments}
             with context.stage("files", 0.5, 1.0):
-                cameras, manifest = cameras_json(self.calibrated), _manifest(self, context)
+                cameras, manifest = write_cameras(self.calibrated, self.capture), _manifest(self, context)
                 write_result(out, outputs, manifest, cameras, formats=formats, overwrite=overwrite)
             if zip:
                 pack_zip(out, out.with_name(out.name + ".zip"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meshwright.cameras.export import cameras_json
+from meshwright.cameras.nerfstudio import write_cameras
 from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.errors import IncompleteResults
 from meshwright.geometry.mesh import TexturedMesh
@@ -32,7 +32,7 @@ def result(body: TexturedMesh, capture: CalibratedCapture, tmp_path_factory: pyt
     report = assessment.report(None, "fusion").model_dump(mode="json")
     output = EngineOutput(mesh, {}, assessment.heat_maps, report)
     manifest = Manifest(engines={"fusion": EngineRun(status="completed", verdict=assessment.verdict)})
-    write_result(out, {"fusion": output}, manifest, cameras_json(capture), formats=["glb"])
+    write_result(out, {"fusion": output}, manifest, write_cameras(capture), formats=["glb"])
     return out
 
 
@@ -61,7 +61,7 @@ def test_another_mesh_has_other_metrics(result: Path, change: Callable[[Textured
 
 
 def test_cameras_survive_the_file(capture: CalibratedCapture) -> None:
-    for frame, view in zip(cameras_json(capture)["frames"], capture.views, strict=True):
+    for frame, view in zip(write_cameras(capture)["frames"], capture.views, strict=True):
         camera = frame_camera(frame)
         np.testing.assert_allclose(camera.c2w, view.rgb_camera.c2w, atol=1e-12)
         np.testing.assert_allclose(camera.K, view.rgb_camera.K, atol=1e-9)

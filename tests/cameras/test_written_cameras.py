@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meshwright.cameras.export import cameras_json
+from meshwright.cameras.nerfstudio import write_cameras
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView, CalibrationReport
 from meshwright.geometry.camera import Camera
 from meshwright.geometry.rotations import look_at
@@ -23,7 +23,7 @@ def view() -> CalibratedView:
 
 def content(view: CalibratedView, **more: object) -> dict:
     bounds = np.array([[-1.0] * 3, [1.0] * 3])
-    return cameras_json(CalibratedCapture((view,), CalibrationReport("estimated"), 2.0, bounds, **more))  # type: ignore[arg-type]
+    return write_cameras(CalibratedCapture((view,), CalibrationReport("estimated"), 2.0, bounds, **more))  # type: ignore[arg-type]
 
 
 def test_a_point_projects_where_the_view_shows_it(view: CalibratedView) -> None:
