@@ -59,7 +59,7 @@ def decode_rgb(data: bytes, path: str, limits: Limits) -> RgbImage:
         raise bad_image("image_mode", path, "holds floating-point or raw values and cannot be a colour image")
     with _decoding(path):
         image = _opened(header)
-        turn = image.getexif().get(0x0112, 1)  # PNG and WebP too may carry EXIF; a PNG's was dropped at the gate
+        turn = 1 if header.format == "tiff" else image.getexif().get(0x0112, 1)  # Pillow turns TIFFs by itself
         image.load()
         notes = ("image_16_bit",) if header.bits == 16 else ()
         image = _eight_bit(image)
@@ -126,7 +126,8 @@ def _decoding(path: str) -> Iterator[None]:
 
 def _opened(header: ImageHeader) -> Image.Image:
     image = Image.open(io.BytesIO(header.data), formats=[header.format.upper()])
-    if getattr(image, "n_frames", 1) != 1 or image.size != (header.width, header.height):
+    size = (header.height, header.width) if header.orientation > 4 else (header.width, header.height)
+    if getattr(image, "n_frames", 1) != 1 or image.size != size:
         raise ValueError("the decoder sees another image than the header")
     return image
 

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from meshwright.capture.capture import Finding
 from meshwright.capture.files import CaptureFiles
@@ -15,7 +16,7 @@ from meshwright.capture.posed import PosedFrame, PosedFrames
 from meshwright.capture.posed_bop import parse_bop
 from meshwright.capture.posed_colmap import parse_colmap
 from meshwright.capture.posed_nerfstudio import parse_nerfstudio
-from meshwright.capture.strict_json import parse_json
+from meshwright.capture.strict_json import check_json_size, parse_json
 from meshwright.errors import InputError
 
 NERFSTUDIO_FILES = ("cameras.json", "transforms.json", "transforms_train.json")
@@ -32,8 +33,7 @@ def find_cameras(files: CaptureFiles, root: str, limits: Limits) -> PosedFrames 
     names = [path for path in files.sizes if path.startswith(root)]
     for name in NERFSTUDIO_FILES:
         if root + name in names:
-            document = parse_json(files.read(root + name, limits.cameras_bytes + 1), name, limits)
-            return parse_nerfstudio(document, name)
+            return parse_nerfstudio(_read_json(files, root, name, limits), name)
     for folder in COLMAP_FOLDERS:
         for suffix in ("bin", "txt"):
             pair = [f"{root}{folder}{part}.{suffix}" for part in ("cameras", "images")]
@@ -45,11 +45,16 @@ def find_cameras(files: CaptureFiles, root: str, limits: Limits) -> PosedFrames 
     return None
 
 
+def _read_json(files: CaptureFiles, root: str, name: str, limits: Limits) -> dict[str, Any]:
+    check_json_size(files.sizes[root + name], name, limits)
+    return parse_json(files.read(root + name, limits.cameras_bytes), name, limits)
+
+
 def _read_bop(files: CaptureFiles, root: str, limits: Limits) -> PosedFrames:
-    cameras = parse_json(files.read(root + BOP_FILE, limits.cameras_bytes + 1), BOP_FILE, limits)
+    cameras = _read_json(files, root, BOP_FILE, limits)
     truth = None
     if root + "scene_gt.json" in files.sizes:
-        truth = parse_json(files.read(root + "scene_gt.json", limits.cameras_bytes + 1), "scene_gt.json", limits)
+        truth = _read_json(files, root, "scene_gt.json", limits)
     paths: dict[int, dict[str, str]] = {}
     for path in sorted(files.sizes):
         folder, _, name = path.removeprefix(root).rpartition("/")

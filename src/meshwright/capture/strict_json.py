@@ -16,13 +16,7 @@ _BRACKETS = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
 def parse_json(data: bytes, path: str, limits: Limits) -> dict[str, Any]:
     """The object in a JSON file. Raises `FileTooLarge` or `InvalidFileFormat` (reason ``json_*``), naming ``path``."""
-    if len(data) > limits.cameras_bytes:
-        raise FileTooLarge(
-            f"{path} is larger than {limits.cameras_bytes:,} bytes.",
-            suggestion="Keep only the frames of this capture.",
-            reason="json_too_large",
-            file=path,
-        )
+    check_json_size(len(data), path, limits)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -40,6 +34,17 @@ def parse_json(data: bytes, path: str, limits: Limits) -> dict[str, Any]:
     if not isinstance(value, dict):
         _refuse("json_invalid", path, "does not hold an object")
     return value
+
+
+def check_json_size(size: int, path: str, limits: Limits) -> None:
+    """`FileTooLarge` where a JSON file is over its limit in bytes."""
+    if size > limits.cameras_bytes:
+        raise FileTooLarge(
+            f"{path} is larger than {limits.cameras_bytes:,} bytes.",
+            suggestion="Keep only the frames of this capture.",
+            reason="json_too_large",
+            file=path,
+        )
 
 
 def pointer_error(path: str, pointer: str, what: str, reason: str, suggestion: str = "") -> InputError:
