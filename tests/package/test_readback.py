@@ -42,6 +42,7 @@ BROKEN = {
     "negative.ply": (PLY + PLY_FACES + "0 0 0\n1 0 0\n0 1 0\n3 0 1 -2\n", "mesh_bad_indices"),
     "points.ply": (PLY + "end_header\n0 0 0\n1 0 0\n0 1 0\n", None),
     "cut.ply": (PLY + PLY_FACES + "0 0 0\n1 0", None),
+    "astronomic.ply": (PLY + PLY_FACES + "1e30 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "mesh_not_finite"),
     "flat.obj": ("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "mesh_degenerate"),
     "text.glb": ("solid nonsense", "glb_corrupt"),
     "text.stl": ("this is no mesh", None),

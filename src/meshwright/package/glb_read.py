@@ -85,7 +85,7 @@ class _Reader:
         if not len(faces) or faces.max() >= len(vertices):
             raise broken_glb(self.name, "an index is out of range, or there are none")
         for key in {"NORMAL", "TANGENT"} & set(attributes):
-            length = np.linalg.norm(attributes[key][:, :3], axis=1)
+            length = np.linalg.norm(attributes[key][:, :3].astype(float), axis=1)
             if np.abs(length - 1).max() > 1e-3:
                 raise broken_glb(self.name, f"its {key.lower()}s are not of unit length")
         if "TANGENT" in attributes and not np.isin(attributes["TANGENT"][:, 3], (-1.0, 1.0)).all():

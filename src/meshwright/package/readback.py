@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl")
 LINEAR_COLORS = (".glb", ".gltf")
 MAX_BYTES = 2**30
+MAX_COORDINATE = 1e12  # beyond it, areas and volumes lose all digits
+MAX_TILES = 10_000.0  # texture coordinates this large are damage, not tiling
 DEFAULT_GREY = 204  # 0.8 in sRGB, for meshes without any colour
 HINTS = {"mesh_empty": "Export the mesh with its triangles.", "mesh_not_finite": "Repair the mesh in its own tool."}
 
@@ -109,11 +111,12 @@ def _part(geometry: trimesh.Trimesh, transform: np.ndarray, *, source: Path) -> 
     vertices, faces = np.asarray(geometry.vertices, float), np.asarray(geometry.faces, np.int64)
     _check_geometry(source, vertices, faces, transform)
     with np.errstate(all="ignore"):
-        normals = np.array(geometry.vertex_normals, float)  # the file's, else those of the faces
+        given = np.array(geometry.vertex_normals, float)  # the file's, else those of the faces
+    normals = np.clip(np.nan_to_num(given, posinf=0.0, neginf=0.0), -1e3, 1e3)
     linear = transform[:3, :3]
     if np.linalg.det(linear) < 0:
         faces = faces[:, ::-1]
-    vertices = vertices @ linear.T + transform[:3, 3]
+    vertices = np.where(np.abs(vertices) < MAX_COORDINATE, vertices, 0.0) @ linear.T + transform[:3, 3]
     turned = normals @ np.linalg.pinv(linear)
     part = Part(vertices, faces.astype(np.int32), _unit(turned, vertices, faces))
     try:
@@ -125,12 +128,15 @@ def _part(geometry: trimesh.Trimesh, transform: np.ndarray, *, source: Path) -> 
 
 
 def _check_geometry(source: Path, vertices: np.ndarray, faces: np.ndarray, transform: np.ndarray) -> None:
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise _invalid(source, "mesh_unreadable", "has positions or faces that are not triples")
     if len(faces) > MAX_FACES:
         raise _too_large(source, f"{len(faces)} faces")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise _invalid(source, "mesh_bad_indices", "has a face that names a vertex that does not exist")
-    if not np.isfinite(vertices[np.unique(faces)]).all() or not np.isfinite(transform).all():
-        raise _invalid(source, "mesh_not_finite", "has positions that are not finite numbers")
+    used = np.concatenate([vertices[np.unique(faces)].ravel(), transform.ravel()])
+    if not (np.abs(used) < MAX_COORDINATE).all():
+        raise _invalid(source, "mesh_not_finite", "has positions that are not finite, or beyond 1e12")
 
 
 def _unit(normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -145,7 +151,11 @@ def _with_colors(part: Part, geometry: trimesh.Trimesh, source: Path) -> Part:
     if visual.kind == "texture":
         image, factor = _material(visual.material, source)
         if image is not None and visual.uv is not None and len(visual.uv) == len(part.vertices):
-            uv = np.nan_to_num(np.asarray(visual.uv, float)[:, :2])
+            uv = np.asarray(visual.uv, float)[:, :2]
+            if not (np.abs(uv) < MAX_TILES).all():
+                raise _invalid(
+                    source, "mesh_not_finite", "has texture coordinates that are not finite or beyond 10,000"
+                )
             return replace(part, skin=Skin(np.stack([uv[:, 0], 1.0 - uv[:, 1]], 1), _times(image, factor)))
         raw = visual.vertex_attributes.get("color")
         colors = None if raw is None or len(raw) != len(part.vertices) else _unit_range(np.asarray(raw)[:, :3])
