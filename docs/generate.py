@@ -10,10 +10,12 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 SRC = DOCS.parent / "src" / "meshwright"
+ELLIPSIS = "…"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -128,56 +130,106 @@ def _notes(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 # Reading our own sources.
 
+Names = dict[str, str]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-def calls() -> Iterator[tuple[ast.Call, str, ast.AST]]:
-    """Every call in src with the name of what is called and the function around it."""
+
+@dataclass(frozen=True)
+class Site:
+    """A call in src, the function around it, and what the parameters of that function stand for."""
+
+    call: ast.Call
+    scope: ast.AST
+    names: Names
+
+    @property
+    def name(self) -> str:
+        """What is called."""
+        return ast.unparse(self.call.func).rpartition(".")[2]
+
+    def argument(self, key: str, position: int) -> ast.AST | None:
+        """An argument by keyword or position."""
+        given = {word.arg: word.value for word in self.call.keywords}
+        return given.get(key, self.call.args[position] if position < len(self.call.args) else None)
+
+    def text(self, key: str, position: int = 99) -> str:
+        """An argument in words."""
+        return words(self.argument(key, position), self.scope, self.names)
+
+
+def sites() -> Iterator[Site]:
+    """Every call in src; a call of a small function that passes its parameters on is followed into it, once."""
     for path in sorted(SRC.rglob("*.py")):
         tree = ast.parse(path.read_text())
-        scopes = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))] or [tree]
-        for scope in scopes:
-            for node in ast.walk(scope):
-                if isinstance(node, ast.Call):
-                    yield node, ast.unparse(node.func).rpartition(".")[2], scope
+        functions = [node for node in ast.walk(tree) if isinstance(node, Function)]
+        by_name = {function.name: function for function in functions}
+        for scope in functions or [tree]:
+            for call in (node for node in ast.walk(scope) if isinstance(node, ast.Call)):
+                site = Site(call, scope, {})
+                yield site
+                inner = by_name.get(site.name)
+                if inner is not None and inner is not scope:
+                    passed = _passed(site, inner)
+                    yield from (Site(node, inner, passed) for node in ast.walk(inner) if isinstance(node, ast.Call))
+
+
+def _passed(site: Site, inner: Function) -> Names:
+    names = [argument.arg for argument in (*inner.args.args, *inner.args.kwonlyargs) if argument.arg != "self"]
+    defaults = dict(zip(reversed(names), reversed(inner.args.defaults), strict=False))
+    found = {name: site.argument(name, i) or defaults.get(name) for i, name in enumerate(names)}
+    return {name: words(node, site.scope, {}) for name, node in found.items() if node is not None}
 
 
 def error_reasons() -> Iterator[tuple[str, str, str, str]]:
-    """(reason, code, message, suggestion) of every error that is raised with a literal reason."""
+    """(reason, code, message, suggestion) of every error that is raised with a reason that can be read off."""
     by_name = {kind.__name__: kind.code for kind in error_classes()}
-    for call, name, scope in calls():
-        given = {word.arg: word.value for word in call.keywords}
-        reason = given.get("reason")
-        if isinstance(reason, ast.Constant) and isinstance(reason.value, str):
-            message = words(call.args[0], scope) if call.args else ""
-            suggestion = words(given["suggestion"], scope) if "suggestion" in given else ""
-            yield reason.value, by_name.get(name, "VALIDATION_FAILED"), message, suggestion
+    for site in sites():
+        if site.name in by_name:
+            for reason in choices(site.argument("reason", 99), site):
+                yield reason, by_name[site.name], site.text("message", 0), site.text("suggestion")
 
 
 def finding_codes() -> Iterator[tuple[str, str, str]]:
-    """(code, message, remedy) of every finding with a literal code."""
-    for call, name, scope in calls():
-        given = {word.arg: word.value for word in call.keywords}
-        parts = [*call.args[:3], *[None] * (3 - len(call.args))]
-        code, message, remedy = (
-            given.get(key, part) for key, part in zip(("code", "message", "remedy"), parts, strict=True)
-        )
-        if name.lower().endswith("finding") and isinstance(code, ast.Constant) and isinstance(code.value, str):
-            yield code.value, words(message, scope), words(remedy, scope)
+    """(code, message, remedy) of every finding with a code that can be read off."""
+    from meshwright.capture import notes
+
+    for code, (message, remedy, _) in vars(notes)["_NOTES"].items():
+        yield code, message.format(path=ELLIPSIS), remedy
+    for site in sites():
+        if site.name == "Finding":
+            for code in choices(site.argument("code", 0), site):
+                yield code, site.text("message", 1), site.text("remedy", 2)
 
 
-def words(node: ast.AST | None, scope: ast.AST) -> str:
+def choices(node: ast.AST | None, site: Site) -> list[str]:
+    """The codes that an expression can be: one, or both sides of a condition; none where it varies."""
+    if isinstance(node, ast.IfExp):
+        return choices(node.body, site) + choices(node.orelse, site)
+    found = words(node, site.scope, site.names)
+    return [found] if re.fullmatch(r"[a-z0-9_]+", found) else []
+
+
+def words(node: ast.AST | None, scope: ast.AST, names: Names) -> str:
     """The text of a string, f-string or variable that holds one; what varies is shown as an ellipsis."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(words(part, scope) for part in node.values)
+        return "".join(words(part, scope, names) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return words(node.value, scope, names)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return words(node.left, scope) + words(node.right, scope)
+        return words(node.left, scope, names) + words(node.right, scope, names)
     if isinstance(node, ast.Name):
-        for other in ast.walk(scope):
-            targets = other.targets if isinstance(other, ast.Assign) else []
-            if any(isinstance(t, ast.Name) and t.id == node.id for t in targets):
-                return words(other.value, scope)  # type: ignore[attr-defined]
-    return "" if node is None else "…"
+        return names.get(node.id) or _assigned(node.id, scope, names)
+    return "" if node is None else ELLIPSIS
+
+
+def _assigned(name: str, scope: ast.AST, names: Names) -> str:
+    for other in ast.walk(scope):
+        if isinstance(other, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in other.targets):
+            strings = isinstance(other.value, (ast.Constant, ast.JoinedStr))
+            return words(other.value, scope, names) if strings else ELLIPSIS
+    return ELLIPSIS
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -1,6 +1,6 @@
 """Makes README's picture from our own sample: what went in above, what came out below.
 
-    make demo && .venv/bin/python docs/picture.py
+make demo && .venv/bin/python docs/picture.py
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ def test_every_error_code_is_documented(generate: ModuleType) -> None:
 
 def test_every_reason_and_finding_in_the_sources_is_documented(generate: ModuleType) -> None:
     text = (DOCS / "errors.md").read_text()
-    written = re.findall(r'reason="([a-z0-9_]+)"', "".join(p.read_text() for p in (ROOT / "src").rglob("*.py")))
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    written = re.findall(r'reason="([a-z0-9_]+)"', sources)
     found = [code for code, *_ in generate.finding_codes()]
     assert [code for code in (*written, *found) if f"`{code}`" not in text] == []
 
