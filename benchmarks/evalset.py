@@ -54,6 +54,7 @@ COLUMNS = (
     Column("mask_iou", "IoU", 4, 0.0),
     Column("faces", "faces", 0, None, higher=False),
     Column("seconds", "s", 1, None, higher=False),
+    Column("cpu_s", "CPU s", 1, None, higher=False),
     Column("peak_mb", "peak MB", 0, None, higher=False),
 )
 CAMERA_COLUMNS = (
@@ -125,7 +126,8 @@ def run_child(capture: Path, out: Path, engine: str, timeout: float) -> tuple[Ro
     with log.open("wb") as sink:
         child = subprocess.Popen(words, stdout=sink, stderr=sink)
         usage = wait(child, began + timeout)
-    cost: Row = {"seconds": time.monotonic() - began, "peak_mb": usage.ru_maxrss / 1024, "cpu_s": usage.ru_utime}
+    cost: Row = {"seconds": time.monotonic() - began, "peak_mb": usage.ru_maxrss / 1024}
+    cost["cpu_s"] = usage.ru_utime + usage.ru_stime
     timings = Path(f"{out}.json")
     if child.returncode == 0 and timings.is_file():
         told = json.loads(timings.read_text())

@@ -35,7 +35,7 @@ def test_outside_the_silhouette_the_reference_is_white_and_the_photo_keeps_its_b
     rgb, mask = np.full((64, 64, 3), 90, np.uint8), np.zeros((64, 64), bool)
     mask[:, :31] = True
     reference = reference_of(view_of(rgb, mask), size=32)
-    assert np.all(reference.composited[:, :15] == 90)
+    assert np.all(reference.composited[:, :16] == 90), "one photo pixel of rim is kept"
     assert np.all(reference.composited[:, 16:] == 255)
     assert np.all(reference.photo == 90)
     assert np.array_equal(reference.mask[0], np.arange(32) < 16), "half of a pixel is enough"

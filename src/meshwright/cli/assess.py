@@ -69,9 +69,11 @@ def _measure(capture: Path, mesh: Path, holdout: tuple[str, ...], context: Conte
 def _write(assessment: Assessment, report: QualityReport, out: Path) -> None:
     from PIL import Image
 
+    from meshwright.package.writer import safe_name
+
     (out / "errors").mkdir(parents=True, exist_ok=True)
     for name, image in assessment.heat_maps.items():
-        Image.fromarray(image).save(out / "errors" / f"{name}.png")
+        Image.fromarray(image).save(out / "errors" / f"{safe_name(name)}.png")
     (out / "quality.json").write_text(report.to_json(), encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 The photo is moved by its registration (a similarity, nothing more), averaged by area to 512 px on the longer side and
 composited on white by the view's silhouette, so that its own background never enters the foreground metrics.
+One photo pixel around the silhouette is kept: it is half object, and which side of a half it falls must not decide.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def reference_of(view: CalibratedView, size: int = COMPARISON_SIZE) -> Reference
     """The reference of one view. A photo smaller than ``size`` is compared at its own size, never enlarged."""
     width, height = comparison_size(view, size)
     photo, mask = _registered(view, width, height)
-    composited = np.where(mask[..., None], photo, np.uint8(WHITE))
+    composited = np.where(_with_rim(mask)[..., None], photo, np.uint8(WHITE))
     return Reference(
         camera=view.camera.resized(width, height),
         composited=_by_area(composited, width, height),
@@ -81,6 +82,16 @@ def _warped(
     affine = (along_x[0], along_y[0], source[0, 0], along_x[1], along_y[1], source[0, 1])
     moved = image.transform(target, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR, fillcolor=fill)
     return np.asarray(moved)
+
+
+def _with_rim(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The mask grown by one pixel to its four sides."""
+    grown = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    grown[:, 1:] |= mask[:, :-1]
+    grown[:, :-1] |= mask[:, 1:]
+    return grown
 
 
 def _by_area(image: np.ndarray, width: int, height: int) -> np.ndarray:
