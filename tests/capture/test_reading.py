@@ -90,6 +90,31 @@ def test_a_background_stored_as_the_farthest_value_is_no_depth() -> None:
     assert depth.notes == ("depth_background_far",)
 
 
+@pytest.mark.parametrize("compression", ["NO", "RLE", "ZIPS", "ZIP"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint32])
+def test_exr_is_read_like_the_openexr_library_writes_it(compression: str, dtype: type, tmp_path: Path) -> None:
+    OpenEXR = pytest.importorskip("OpenEXR")
+    values = (np.random.default_rng(0).integers(1, 900, (37, 21)) / (1 if dtype == np.uint32 else 8)).astype(dtype)
+    values[:, :9] = 7  # runs, so that every compression compresses
+    header = {"compression": getattr(OpenEXR, f"{compression}_COMPRESSION"), "type": OpenEXR.scanlineimage}
+    with OpenEXR.File(header, {"A": np.ones((37, 21), np.float32), "Z": values}) as file:
+        file.write(str(tmp_path / "d.exr"))
+    read = decode_depth((tmp_path / "d.exr").read_bytes(), "d", LIMITS).image.values
+    np.testing.assert_array_equal(read, values.astype(np.float32))
+
+
+def test_an_exr_of_another_compression_says_what_to_do(tmp_path: Path) -> None:
+    from meshwright.errors import InvalidFileFormat
+
+    OpenEXR = pytest.importorskip("OpenEXR")
+    header = {"compression": OpenEXR.PIZ_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with OpenEXR.File(header, {"Z": np.ones((32, 32), np.float32)}) as file:
+        file.write(str(tmp_path / "d.exr"))
+    with pytest.raises(InvalidFileFormat, match="PIZ") as caught:
+        decode_depth((tmp_path / "d.exr").read_bytes(), "d", LIMITS)
+    assert caught.value.reason == "exr_compression"
+
+
 # Images.
 
 

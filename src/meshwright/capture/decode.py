@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageOps
 
 from meshwright.capture.capture import DepthImage
+from meshwright.capture.exr import read_exr
 from meshwright.capture.gate import ImageHeader, bad_image, corrupt, read_header
 from meshwright.capture.limits import Limits
 from meshwright.errors import InputError
@@ -92,7 +93,7 @@ def decode_mask(data: bytes, path: str, limits: Limits) -> Bool[np.ndarray, "h w
 def decode_depth(data: bytes, path: str, limits: Limits) -> Depth:
     """A depth map, its values exactly as stored, 0 where there is none.
 
-    8- or 16-bit grey PNG, 8-, 16-, 32-bit or float TIFF, EXR (extra ``exr``) and NPY are taken; JPEG and WebP are
+    8- or 16-bit grey PNG, 8-, 16-, 32-bit or float TIFF, scan-line EXR and NPY are taken; JPEG and WebP are
     refused because they blur depth at every edge.
     """
     header = read_header(data, path, limits)
@@ -200,29 +201,15 @@ def _npy_values(header: ImageHeader, path: str) -> np.ndarray:
 
 
 def _exr_values(header: ImageHeader, path: str) -> Float[np.ndarray, "h w"]:
-    """The channel named Z, else Y, V, depth or the only one."""
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise bad_image(
-            "exr_missing", path, "is an EXR file, and OpenEXR is not installed",
-            'Install it with: pip install "meshwright[exr]"; or save depth as float TIFF or NPY.',
-        ) from error  # fmt: skip
     with _decoding(path):
-        file = OpenEXR.InputFile(io.BytesIO(header.data))
-        channels = file.header()["channels"]
-        wanted = [c for c in ("Z", "Y", "V", "depth", "R", *sorted(channels)) if c in channels]
-        channel = channels[wanted[0]]
-        if channel.xSampling != 1 or channel.ySampling != 1:
-            raise ValueError("subsampled channel")
-        kind = {"HALF": np.float16, "FLOAT": np.float32, "UINT": np.uint32}[str(channel.type).rsplit(".", 1)[-1]]
-        return np.frombuffer(file.channel(wanted[0]), kind).reshape(header.height, header.width)
+        return read_exr(header.data, path, header.width, header.height)
 
 
 def _as_depth(values: np.ndarray, path: str) -> Depth:
     notes: list[str] = []
     if values.dtype.kind == "f":
-        values = values.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite: no depth
+            values = values.astype(np.float32)
         good = np.isfinite(values) & (values > 0)
         if (values < 0).any():
             notes.append("depth_negative")
