@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from truth import truth_capture
 
 from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.progress import Context
 from meshwright.surface.reconstruct import SurfaceOptions, reconstruct_surface
 from meshwright.surface.simplify import health
+from truth import truth_capture
 
 
 def spoiled(capture: CalibratedCapture, noise_pct: float, scale_pct: float, seed: int = 0) -> CalibratedCapture:

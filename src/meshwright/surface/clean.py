@@ -37,7 +37,7 @@ def is_manifold(mesh: Mesh) -> bool:
 
 
 def make_manifold(mesh: Mesh) -> Mesh:
-    """A watertight manifold of the same shape: collapsed and cancelling faces removed, pinched vertices and edges split."""
+    """A watertight manifold of the same shape: collapsed and cancelling faces gone, pinched vertices and edges split."""
     mesh = Mesh(mesh.vertices, cancel_opposites(drop_collapsed(mesh.faces)))
     for _ in range(MAX_SPLITS):
         mesh = _split_vertices(mesh)
@@ -95,7 +95,7 @@ def drop_collapsed(faces: Int[np.ndarray, "m 3"]) -> Int[np.ndarray, "k 3"]:
 
 
 def cancel_opposites(faces: Int[np.ndarray, "m 3"]) -> Int[np.ndarray, "k 3"]:
-    """Faces without pairs of the same three vertices and opposite winding, and without repeated faces' surplus pairs."""
+    """Faces without pairs of the same three vertices and opposite winding."""
     first = np.argmin(faces, axis=1)
     rows = np.arange(len(faces))[:, None]
     turned = faces[rows, (first[:, None] + np.arange(3)) % 3]
@@ -181,7 +181,7 @@ def _pieces(mesh: Mesh) -> Int[np.ndarray, "n"]:
     return connected_components(adjacency(mesh), directed=False)[1]
 
 
-def adjacency(mesh: Mesh):  # noqa: ANN201
+def adjacency(mesh: Mesh):
     """Vertex adjacency as a symmetric sparse 0/1 matrix (scipy csr)."""
     from scipy.sparse import coo_matrix
 

@@ -51,7 +51,7 @@ def dequantise(
     z = np.where(depth > 0, depth, 0.0).astype(np.float64)
     if mask is not None:
         z = np.where(mask, z, 0.0)
-    sigma = measure_noise(z, pixel_size) if step < 0.5 * pixel_size else 0.0
+    sigma = measure_noise(z) if step < 0.5 * pixel_size else 0.0
     limit = max(JUMP_STEPS * step, JUMP_SLOPE * pixel_size, 8 * sigma)
     link_x, link_y = _links(z, limit)
     z = _without_strays(z, link_x, link_y)
@@ -63,7 +63,7 @@ def dequantise(
     return SmoothDepth(z, link_x, link_y)
 
 
-def measure_noise(z: Float[np.ndarray, "h w"], pixel_size: float) -> float:
+def measure_noise(z: Float[np.ndarray, "h w"]) -> float:
     """Standard deviation of white noise in ``z`` from its second differences (median, so that jumps do not count)."""
     triple = (z[:, 2:] > 0) & (z[:, 1:-1] > 0) & (z[:, :-2] > 0)
     if triple.sum() < 100:
@@ -108,7 +108,7 @@ def _relax_pyramid(
     if levels > 1 and min(z.shape) >= 8:
         inside, coarse, coarse_slack, cx, cy = _halve(z, slack, link_x, link_y)
         if inside.sum() >= 16:
-            solved = _relax_pyramid(coarse, coarse_slack, fidelity * 4, cx, cy, levels - 1)
+            solved = _relax_pyramid(coarse, coarse_slack, fidelity * 16, cx, cy, levels - 1)
             start = _double(solved, z, inside, cx, cy)
     out = np.clip(start, z - slack, z + slack)
     terms = _terms(z > 0, link_x, link_y)
@@ -120,7 +120,7 @@ def _relax_pyramid(
     return flat.reshape(z.shape)
 
 
-def _halve(z, slack, link_x, link_y):  # noqa: ANN001, ANN202
+def _halve(z, slack, link_x, link_y):
     """2 x 2 cells that lie on one surface: mean value, slack, links. A cell crossed by a terrace's edge is known better."""
     h, w = z.shape[0] // 2 * 2, z.shape[1] // 2 * 2
     children = np.stack([z[i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)])
@@ -136,7 +136,7 @@ def _halve(z, slack, link_x, link_y):  # noqa: ANN001, ANN202
     return inside, coarse, coarse_slack, right & inside[:, 1:] & inside[:, :-1], below & inside[1:] & inside[:-1]
 
 
-def _double(coarse, z, inside, link_x, link_y):  # noqa: ANN001, ANN202
+def _double(coarse, z, inside, link_x, link_y):
     """Cell values and their slopes onto the four children; pixels outside the cells keep their stored value."""
     slope_x, slope_y = slopes(coarse, link_x, link_y)
     out = z.copy()

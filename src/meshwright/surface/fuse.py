@@ -2,8 +2,9 @@
 
 A point is outside as soon as one view sees past it, so the field is the *maximum* over views of each view's signed
 distance (positive = free); for exact depth that is exact, it keeps thin parts and cannot bridge what a view sees through.
-Two measures keep noise from carving: views that see the same surface within a voxel of the maximum are averaged, and
-contours give way to depth. The field is never blurred: it is steep outside and shallow inside, so a blur shrinks the
+Two measures keep noise from carving: views that see the same surface within a voxel of the maximum are averaged, and a
+grazing view gives way, within a voxel, to one that sees the place firmly. (Giving contours the same slack was measured:
+0.7 px cost 0.004 of mask IoU on scissors and gained nothing.) The field is never blurred: it is steep outside and shallow inside, so a blur shrinks the
 object (research/baselines.md, observation 1).
 """
 
@@ -24,7 +25,7 @@ from meshwright.surface.evidence import DEPTH, EvidencePack, ViewEvidence, pack
 BLOCK = 8  # voxels per side of the blocks that are skipped or evaluated whole
 TRUNCATION = 4.0  # voxels
 WORKERS = 2
-CONTOUR_SLACK_PX = 0.3  # about the noise of a smoothed pixel contour: contours carve only what exceeds it
+GRAZING, FIRM = 0.3, 0.4  # cosines: a grazing view does not carve, within a voxel, what another view sees firmly
 SAME_SURFACE = 0.6  # cosine between normals of views whose depths may be averaged
 
 
@@ -118,7 +119,7 @@ def classify_blocks(views: list[ViewEvidence], grid: Grid) -> Int[np.ndarray, "a
     return np.where(free, 1, np.where(hidden, -1, 0)).astype(np.int8).reshape(shape)
 
 
-def _depth_range(view: ViewEvidence, points, radius):  # noqa: ANN001, ANN202
+def _depth_range(view: ViewEvidence, points, radius):
     """Least and greatest depth under the image of a ball around each point (background counts as beyond), and its z."""
     uv, z = view.camera.project(points)
     behind = ~(z > radius * 1.01)
@@ -143,7 +144,7 @@ def _depth_range(view: ViewEvidence, points, radius):  # noqa: ANN001, ANN202
     return low, high, z
 
 
-def _pyramid(depth):  # noqa: ANN001, ANN202
+def _pyramid(depth):
     levels = [(depth, depth)]
     while max(levels[-1][0].shape) > 1:
         halves = []
@@ -189,13 +190,12 @@ def fused_distance(points, projection, layout, maps, voxel, value, support):  # 
             if perspective:
                 gx, gy, gz = (gx - u * m[2, 0]) / z, (gy - u * m[2, 1]) / z, (gz - u * m[2, 2]) / z
             size = 1.0 / np.sqrt(gx * gx + gy * gy + gz * gz)
-            slack = CONTOUR_SLACK_PX * size
             rim = -pixel[3] * size
             if pixel[0] >= 1e29:
-                contour = max(contour, rim - slack)
+                contour = max(contour, rim)
                 continue
             if pixel[0] <= 0:
-                contour = max(contour, min(rim - slack, 0.0))
+                contour = max(contour, min(rim, 0.0))
                 continue
             hx, hy, hz = m[1, 0], m[1, 1], m[1, 2]
             if perspective:
@@ -208,33 +208,40 @@ def fused_distance(points, projection, layout, maps, voxel, value, support):  # 
             d = (surface - z) / norm
             if d >= 0:
                 if pixel[7] < z and pixel[6] * size < d:
-                    contour = max(contour, pixel[6] * size - slack)
+                    contour = max(contour, pixel[6] * size)
                     continue
             else:
                 edge = rim
                 if pixel[5] > z:
                     edge = max(edge, -pixel[4] * size)
                 if edge > d:
-                    contour = max(contour, min(edge - slack, 0.0))
+                    contour = max(contour, min(edge, 0.0))
             seen_d[v] = d
             seen_c[v] = 1.0 / norm
             seen_n[v, 0], seen_n[v, 1], seen_n[v, 2] = nx / norm, ny / norm, nz / norm
             if d > best:
                 best, best_view = d, v
         total, weight, cosine = 0.0, 0.0, 0.0
+        if best_view >= 0 and seen_c[best_view] < GRAZING:
+            top, top_view = best - voxel, -1
+            for v in range(n_views):
+                if seen_c[v] > FIRM and seen_d[v] > top:
+                    top, top_view = seen_d[v], v
+            if top_view >= 0:
+                best, best_view = top, top_view
         if best_view >= 0:
             for v in range(n_views):
                 if seen_c[v] <= 0.0:
                     continue
                 drop = (best - seen_d[v]) / voxel
-                if drop < 1.0:
+                if abs(drop) < 1.0:
                     same = (
                         seen_n[v, 0] * seen_n[best_view, 0]
                         + seen_n[v, 1] * seen_n[best_view, 1]
                         + seen_n[v, 2] * seen_n[best_view, 2]
                     )
                     if same > SAME_SURFACE:
-                        share = seen_c[v] * seen_c[v] * (1.0 - drop)
+                        share = seen_c[v] * seen_c[v] * (1.0 - abs(drop))
                         total += share * seen_d[v]
                         weight += share
                 if abs(seen_d[v]) < 1.5 * voxel:

@@ -12,7 +12,7 @@ from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.errors import EngineError
 from meshwright.geometry.mesh import Mesh
 from meshwright.progress import Context
-from meshwright.surface.clean import drop_pieces, make_manifold
+from meshwright.surface.clean import drop_pieces
 from meshwright.surface.close import find_invented, smooth_invented
 from meshwright.surface.evidence import ViewEvidence, gather
 from meshwright.surface.extract import extract, refine
