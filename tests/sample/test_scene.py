@@ -13,7 +13,7 @@ from meshwright.sample.encoding import encode_steps, encode_view_max
 from meshwright.sample.rig import canonical_stations, ring_stations, sphere_stations
 from meshwright.sample.scene import Sample, SampleOptions, make_sample
 
-SMALL = dict(cells=32, texture_size=64, rgb_size=32, depth_size=64, novel=0)
+SMALL = dict(cells=32, texture_size=128, rgb_size=32, depth_size=64, novel=0)
 
 
 def test_depth_lies_on_the_surface(robot_sample: Sample) -> None:

@@ -14,7 +14,7 @@ from meshwright.errors import InputError
 from meshwright.sample.capture import write_sample
 from meshwright.sample.scene import SampleOptions
 
-SMALL = dict(cells=32, texture_size=64, rgb_size=64, depth_size=48, novel=2, novel_size=32)
+SMALL = dict(cells=32, texture_size=128, rgb_size=64, depth_size=48, novel=2, novel_size=32)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_ground_truth_mesh_opens_elsewhere(metric: Path) -> None:
 
     mesh = trimesh.load_scene(metric / "truth" / "gt.glb").to_geometry()
     assert np.linalg.norm(mesh.extents) == pytest.approx(0.5, rel=1e-5)
-    assert mesh.visual.material.baseColorTexture.size == (64, 64)
+    assert mesh.visual.material.baseColorTexture.size == (128, 128)
 
 
 def test_an_occupied_folder_is_left_alone(metric: Path) -> None:

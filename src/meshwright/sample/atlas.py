@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from meshwright.errors import InputError
 from meshwright.geometry.mesh import Mesh
 
 # Per direction +X -X +Y -Y +Z -Z: the chart's right and up, so that charts read like photos from that side.
@@ -110,6 +111,12 @@ def pack(sizes: Float[np.ndarray, "c 2"], atlas: int, gutter: int) -> tuple[floa
             high = middle
         else:
             low, best = middle, placed + gutter / 2
+    if low <= 0:
+        raise InputError(
+            f"A texture of {atlas} texels is too small for {len(sizes)} charts.",
+            suggestion="Choose a larger texture_size.",
+            reason="texture_too_small",
+        )
     return low, best
 
 

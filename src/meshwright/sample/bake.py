@@ -12,7 +12,7 @@ from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import Mesh, TexturedMesh, vertex_normals
 from meshwright.sample.atlas import Atlas, box_atlas
 from meshwright.sample.paint import Colors, SurfacePoints
-from meshwright.sample.solid import Distance, extract, normalising
+from meshwright.sample.solid import Distance, extract, gradient, normalising
 
 KEY_LIGHT = np.array([0.35, 0.80, 0.48]) / np.linalg.norm([0.35, 0.80, 0.48])  # towards the light
 GUTTER = 6
@@ -38,14 +38,24 @@ def textured(solid: Solid, *, cells: int, texture_size: int, light: bool, seed: 
     the pattern. Same arguments, same bytes.
     """
     mesh = extract(solid.distance, np.array(solid.low), np.array(solid.high), cells)
-    normals = vertex_normals(mesh.vertices, mesh.faces)
-    atlas = box_atlas(mesh, texture_size, GUTTER)
+    normals = surface_normals(solid.distance, mesh)
+    atlas = box_atlas(mesh, texture_size, min(GUTTER, max(2, texture_size // 128)))
     brightness = soft_light(solid.distance, mesh, normals) if light else np.ones(len(mesh.vertices))
     texture = paint_atlas(solid, mesh, normals, brightness, atlas, texture_size, seed)
     matrix = normalising(mesh)
     split = Mesh(mesh.vertices[atlas.source], atlas.faces)
     uv = atlas.texels / texture_size
     return TexturedMesh(split.vertices, split.faces, normals[atlas.source], uv, texture).transformed(matrix)
+
+
+def surface_normals(distance: Distance, mesh: Mesh) -> Float[np.ndarray, "n 3"]:
+    """Unit normals from the distance's slope: smoother than the faces'; where they contradict (an edge), the faces'."""
+    flat = vertex_normals(mesh.vertices, mesh.faces)
+    size = float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
+    slope = gradient(distance, mesh.vertices, 1e-3 * size)
+    slope /= np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
+    agree = np.einsum("ij,ij->i", slope, flat) > 0.7
+    return np.where(agree[:, None], slope, flat)
 
 
 def soft_light(distance: Distance, mesh: Mesh, normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
@@ -60,9 +70,9 @@ def soft_light(distance: Distance, mesh: Mesh, normals: Float[np.ndarray, "n 3"]
         step = 0.012 * k * diagonal
         reach = distance((mesh.vertices + normals * step).astype(np.float32))
         occlusion += weight * np.clip(1 - reach / step, 0, 1)
-    sky = 0.80 + 0.14 * normals[:, 1]
-    key = 0.26 * np.clip(normals @ KEY_LIGHT, 0, None)
-    return np.clip((sky + key) * (1 - 0.75 * np.clip(occlusion, 0, 1)), 0.12, 1.06)
+    sky = 0.84 + 0.10 * normals[:, 1]
+    key = 0.21 * np.clip(normals @ KEY_LIGHT, 0, None)
+    return np.clip((sky + key) * (1 - 0.75 * np.clip(occlusion, 0, 1)), 0.12, 0.97)
 
 
 def paint_atlas(
@@ -80,6 +90,7 @@ def paint_atlas(
         np.float32
     )
     covered, values = interpolate_texels(atlas, channels[atlas.source], size)
+    sharpen_parts(solid, values)
     length = np.sqrt(np.maximum(np.einsum("tc,tc->t", values[:, 3:6], values[:, 3:6]), 1e-12))
     points = SurfacePoints(
         np.ascontiguousarray(values[:, :3]),
@@ -91,6 +102,14 @@ def paint_atlas(
     texture = np.full((size, size, 3), 128, np.uint8)
     texture[covered] = np.rint(np.clip(painted, 0, 1) * 255).astype(np.uint8)
     return fill_gutters(texture, covered, GUTTER // 2)
+
+
+def sharpen_parts(solid: Solid, values: Float[np.ndarray, "t c"]) -> None:
+    """Exact part distances (channels 7 on) in place where two parts are about as near: borders finer than the mesh."""
+    near = np.partition(values[:, 7:], 1, axis=1)[:, :2] if values.shape[1] > 8 else np.zeros((0, 2))
+    close = np.nonzero(near[:, 1] - near[:, 0] < 0.06)[0]
+    exact = solid.parts(np.ascontiguousarray(values[close, :3]))
+    values[close, 7:] = np.abs(np.column_stack(list(exact.values())))
 
 
 def interpolate_texels(

@@ -28,7 +28,17 @@ X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 BACK_X, BACK_Z = (-1.0, 0.0, 0.0), (0.0, 0.0, -1.0)
 BOWL_CENTRE, BOWL_RADIUS, BOWL_FLOOR = (0.06, -0.02), 0.55, -0.28
 EYES = ((-0.40, 0.36, 0.74, 0.25), (0.38, 0.42, 0.76, 0.17))
-QUIET = np.array([[0.3, 0.62, -0.76], [-0.3, 0.62, -0.76], [0.92, 0.1, -0.36], [0.92, 0.7, 0.06], [0.0, -0.1, 0.76]])
+QUIET = np.array(  # places of words and of the face, kept free of confetti
+    [
+        [0.3, 0.62, -0.76],
+        [-0.3, 0.62, -0.76],
+        [0.92, 0.1, -0.36],
+        [0.92, 0.7, 0.06],
+        [0.05, -0.1, 0.76],
+        [-0.4, 0.3, 0.76],
+        [0.42, 0.42, 0.76],
+    ]
+)
 FEET = ((-0.52, -1.02, 0.38), (0.55, -1.02, 0.34), (0.05, -1.02, -0.42))
 
 
@@ -39,7 +49,7 @@ def parts(points: Points) -> dict[str, Float[np.ndarray, "n"]]:
     return {
         "body": sd.rounded_box(points, (0, 0, 0), (0.92, 1.0, 0.76), 0.20),
         "bowl": bowl(points),
-        "handle": sd.torus(points, (0.98, -0.06, 0.05), 2, 0.42, 0.105),
+        "handle": sd.torus(points, (1.09, -0.06, 0.05), 2, 0.37, 0.10),
         "ear": sd.rounded_cylinder(points, (-0.95, 0.12, 0.08), 0, 0.30, 0.13, 0.06),
         "pack": sd.rounded_box(points, (0.10, -0.16, -0.80), (0.52, 0.50, 0.20), 0.10),
         "antenna": sd.capsule(points, (-0.72, 0.86, -0.22), (-0.98, 1.62, -0.36), 0.036),
@@ -89,11 +99,11 @@ def paint_body(points: SurfacePoints, rng: np.random.Generator) -> Colors:
     push = np.abs(places / [0.92, 1.0, 0.76])
     face = np.eye(3)[push.argmax(1)] > 0
     places = np.where(face, np.sign(places) * [0.92, 1.0, 0.76], places)
-    free = np.min([np.linalg.norm(places - spot, axis=1) for spot in QUIET], axis=0) > 0.42
+    free = np.min([np.linalg.norm(places - spot, axis=1) for spot in QUIET], axis=0) > 0.4
     places = places[free]
     base = np.broadcast_to(CREAM, points.positions.shape).astype(np.float32)
     base = confetti(points, base, [CORAL, TEAL, MUSTARD, NAVY, SKY], rng, places, (0.025, 0.075))
-    wave = 0.07 * np.sin(3.1 * x + 1.7 * z + rng.uniform(0, 6)) + 0.05 * np.sin(5.3 * z - 2.2 * x)
+    wave = 0.05 * np.sin(3.1 * x + 1.7 * z + rng.uniform(0, 6)) + 0.03 * np.sin(5.3 * z - 2.2 * x)
     dip = over(np.broadcast_to(TEAL, base.shape), MUSTARD, stripes(points, y + wave, np.array([-0.475, -0.445])))
     return over(base, dip, points.edge(y + wave + 0.42))
 
@@ -110,7 +120,7 @@ def paint_bowl(points: SurfacePoints, rng: np.random.Generator) -> Colors:
 def paint_handle(points: SurfacePoints, rng: np.random.Generator) -> Colors:
     """Coral with cream rings."""
     x, y, _ = points.positions.T
-    angle = np.arctan2(y + 0.06, x - 0.98) * 0.42
+    angle = np.arctan2(y + 0.06, x - 1.09) * 0.37
     return over(
         np.broadcast_to(CORAL, points.positions.shape), CREAM, stripes(points, angle, uneven_edges(rng, -0.7, 0.7, 5))
     )
@@ -162,7 +172,7 @@ PART_PAINT = {
 def paint_lettering(points: SurfacePoints, base: Colors) -> Colors:
     """A word or letter on every side, read from outside."""
     stamps = (
-        ("MESHWRIGHT", (0.0, -0.66, 0.76), X, Y, 0.17, WHITE),
+        ("MESHWRIGHT", (0.0, -0.70, 0.76), X, Y, 0.17, WHITE),
         ("F", (0.66, 0.72, 0.72), X, Y, 0.20, CORAL),
         ("depth in", (0.10, 0.10, -1.0), BACK_X, Y, 0.20, WHITE),
         ("mesh out", (0.10, -0.16, -1.0), BACK_X, Y, 0.165, NAVY),

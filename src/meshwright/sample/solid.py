@@ -24,7 +24,23 @@ def extract(distance: Distance, low: Float[np.ndarray, "3"], high: Float[np.ndar
     step = float((high - low).max() / cells)
     values = sample_grid(distance, low, step, np.ceil((high - low) / (step * BLOCK)).astype(int))
     vertices, faces, _, _ = marching_cubes(values, 0.0, allow_degenerate=False)
-    return Mesh(vertices.astype(float) * step + low, faces.astype(np.int32))
+    return Mesh(settled(distance, vertices.astype(float) * step + low, step / 2), faces.astype(np.int32))
+
+
+def settled(distance: Distance, vertices: Float[np.ndarray, "n 3"], reach: float) -> Float[np.ndarray, "n 3"]:
+    """Vertices moved along the gradient onto the zero level, by at most ``reach``: takes out the grid's ripple."""
+    moved = vertices
+    for _ in range(2):
+        slope = gradient(distance, moved, reach / 10)
+        step = distance(moved) / np.maximum(np.einsum("ij,ij->i", slope, slope), 0.25)
+        moved = moved - np.clip(step, -reach / 2, reach / 2)[:, None] * slope
+    return moved
+
+
+def gradient(distance: Distance, points: Float[np.ndarray, "n 3"], h: float) -> Float[np.ndarray, "n 3"]:
+    """The slope of ``distance`` from four samples on a tetrahedron of edge about ``h``."""
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float)
+    return sum((distance(points + h * c)[:, None] * c for c in corners), np.zeros_like(points)) / (4 * h)
 
 
 def sample_grid(
