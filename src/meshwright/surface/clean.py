@@ -37,7 +37,7 @@ def is_manifold(mesh: Mesh) -> bool:
 
 
 def make_manifold(mesh: Mesh) -> Mesh:
-    """A watertight manifold of the same shape: collapsed and cancelling faces gone, pinched vertices and edges split."""
+    """A watertight manifold of the same shape: collapsed and cancelling faces gone, pinches split."""
     mesh = Mesh(mesh.vertices, cancel_opposites(drop_collapsed(mesh.faces)))
     for _ in range(MAX_SPLITS):
         mesh = _split_vertices(mesh)

@@ -3,8 +3,8 @@
 An 8-bit depth says only that the true z lies within half a step of the stored one; on a facing surface the terraces are
 tens of pixels wide. `dequantise` finds the surface of least bending (thin-plate energy
 ``z_xx^2 + 2 z_xy^2 + z_yy^2``, Grimson 1981) that stays inside those bounds, coarse to fine, by projected successive
-over-relaxation. Nothing is smoothed across depth jumps or the mask's edge: a term of the energy exists only where all of
-its pixels are linked to each other.
+over-relaxation. Nothing is smoothed across depth jumps or the mask's edge: a term of the energy exists only where all
+of its pixels are linked to each other.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _relax_pyramid(
 
 
 def _halve(z, slack, link_x, link_y):
-    """2 x 2 cells that lie on one surface: mean value, slack, links. A cell crossed by a terrace's edge is known better."""
+    """2 x 2 cells that lie on one surface: mean value, slack, links. Cells on a terrace's edge are known better."""
     h, w = z.shape[0] // 2 * 2, z.shape[1] // 2 * 2
     children = np.stack([z[i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)])
     inside = (children > 0).all(0)

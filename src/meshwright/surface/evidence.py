@@ -27,7 +27,7 @@ DEPTH, SLOPE_X, SLOPE_Y, SILHOUETTE, FAR_PX, FAR_Z, NEAR_PX, NEAR_Z = range(CHAN
 
 @dataclass(frozen=True, eq=False)
 class ViewEvidence:
-    """One view's maps, cropped to its silhouette. ``maps`` is (h, w, `CHANNELS`) float32, ``corner`` its (x, y) in the image.
+    """One view's maps, cropped to its silhouette. ``maps`` is (h, w, `CHANNELS`), ``corner`` its (x, y) in the image.
 
     Depth is z-depth (0 = silhouette without depth, `BEYOND` = background), slopes are depth per pixel, distances are
     pixels; the silhouette's distance is positive inside.
@@ -78,8 +78,8 @@ def silhouette_distance(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     padded = np.pad(mask, 1)
-    inside = distance_transform_edt(padded) - 0.5
-    outside = distance_transform_edt(~padded) - 0.5
+    inside = np.asarray(distance_transform_edt(padded)) - 0.5
+    outside = np.asarray(distance_transform_edt(~padded)) - 0.5
     signed = np.where(padded, inside, -outside)[1:-1, 1:-1]
     return gaussian_filter(signed.astype(np.float32), CONTOUR_SIGMA_PX)
 
@@ -95,7 +95,7 @@ def _crop(mask: Bool[np.ndarray, "h w"]) -> tuple[slice, slice] | None:
 
 
 def _measure_jumps(maps: Float[np.ndarray, "h w 8"], smooth: SmoothDepth) -> None:
-    """Distance to, and depth of, the nearest pixel on the far and on the near side of a depth jump inside the silhouette."""
+    """Distance to, and depth of, the nearest pixel on the far and the near side of a depth jump."""
     from scipy.ndimage import distance_transform_edt
 
     near, far = jump_sides(smooth)

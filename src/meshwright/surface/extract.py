@@ -1,7 +1,7 @@
-"""From the fused field to a triangle mesh: marching cubes, then each seen vertex moved onto the field's own zero.
+"""From the fused field to a triangle mesh: marching cubes, then each seen vertex moved to the field's own zero.
 
-Marching cubes (Lewiner et al. 2003, scikit-image) interpolates linearly between samples a voxel apart, but the field has
-kinks there; asking the views again at the vertex and stepping along the normal takes the rest of the error out.
+Marching cubes (Lewiner et al. 2003, scikit-image) interpolates linearly between samples a voxel apart, but the field
+has kinks there; asking the views again at the vertex and stepping along the normal takes the rest of the error out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fewer faces with the same shape: quadric edge collapse (Garland & Heckbert 1997, by fast-simplification), kept closed."""
+"""Fewer faces, same shape, still closed: quadric edge collapse (Garland & Heckbert 1997) by fast-simplification."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _collapse(mesh: Mesh, faces: int, aggression: float) -> Mesh:
     points = ((mesh.vertices - centre) / size).astype(np.float32)
     out, triangles = fast_simplification.simplify(
         points, mesh.faces.astype(np.int32), target_count=faces, agg=aggression
-    )
+    )[:2]
     return Mesh(out.astype(np.float64) * size + centre, triangles.astype(np.int32))
 
 
