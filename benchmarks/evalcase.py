@@ -95,15 +95,18 @@ class Alignment:
     matrix: np.ndarray
     centre_error_pct: float
     rotation_error_deg: float
+    fov_error_deg: float
 
 
 def align(case: Case, result_cameras: Path) -> Alignment:
     """The similarity that takes the result's camera centres to the true ones, by view name.
 
-    Errors are the largest over the views: centres in percent of the object's diagonal, axes in degrees.
+    Errors are the largest over the views: centres in percent of the object's diagonal, axes and full horizontal field
+    of view in degrees.
     """
     found = {frame_name(frame): frame for frame in json.loads(result_cameras.read_text())["frames"]}
-    true = {frame["name"]: np.array(frame["transform_matrix"]) for frame in case.input_frames()}
+    frames = {frame["name"]: frame for frame in case.input_frames()}
+    true = {name: np.array(frame["transform_matrix"]) for name, frame in frames.items()}
     ours = {name: np.array(found[name]["transform_matrix"]) for name in true}
     source, target = (np.array([poses[name][:3, 3] for name in true]) for poses in (ours, true))
     if np.linalg.matrix_rank(source - source.mean(0), tol=1e-6) < 2:
@@ -117,7 +120,12 @@ def align(case: Case, result_cameras: Path) -> Alignment:
         matrix,
         float(100 * np.linalg.norm(moved - target, axis=1).max() / diagonal),
         float(np.degrees(np.arccos(np.clip((min(traces) - 1) / 2, -1, 1)))),
+        max(abs(field_of_view(found[name]) - field_of_view(frame)) for name, frame in frames.items()),
     )
+
+
+def field_of_view(frame: dict[str, Any]) -> float:
+    return float(2 * np.degrees(np.arctan(frame["w"] / 2 / frame["fl_x"])))
 
 
 def frame_name(frame: dict[str, Any]) -> str:

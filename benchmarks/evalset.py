@@ -60,6 +60,7 @@ COLUMNS = (
 CAMERA_COLUMNS = (
     Column("centre_error_pct", "cam %", 3, 100.0, higher=False),
     Column("rotation_error_deg", "cam deg", 3, 180.0, higher=False),
+    Column("fov_error_deg", "fov deg", 3, 180.0, higher=False),
 )
 
 
@@ -194,6 +195,7 @@ def camera_figures(alignment: Alignment | None) -> Row:
     return {
         "centre_error_pct": alignment.centre_error_pct,
         "rotation_error_deg": alignment.rotation_error_deg,
+        "fov_error_deg": alignment.fov_error_deg,
         "alignment": alignment.matrix.tolist(),
     }
 

@@ -109,7 +109,9 @@ def result_cameras(path: Path, similarity: np.ndarray, disturbed: float = 0.0) -
         shifted[1, 3] += disturbed if index == 0 else 0.0
         moved = similarity @ shifted @ OPENCV_TO_OPENGL
         moved[:3, :3] /= scale
-        frames.append({"file_path": f"multi_views/{name}.png", "transform_matrix": moved.tolist()})
+        frames.append(
+            {"file_path": f"multi_views/{name}.png", "transform_matrix": moved.tolist(), "w": 64, "fl_x": 70.0}
+        )
     path.write_text(json.dumps({"frames": frames[::-1]}))
     return path
 
@@ -123,6 +125,7 @@ def test_the_similarity_comes_from_the_camera_centres(evalcase: ModuleType, tmp_
     assert exact.matrix @ world == pytest.approx(np.eye(4), abs=1e-9)
     assert exact.centre_error_pct < 1e-9
     assert exact.rotation_error_deg < 1e-4
+    assert exact.fov_error_deg == 0.0
     disturbed = evalcase.align(case, result_cameras(tmp_path / "off.json", world, disturbed=0.02))
     assert 1.0 < disturbed.centre_error_pct < 2.0
 
