@@ -65,7 +65,10 @@ def read_registrations(document: Mapping[str, Any], path: str = "cameras.json") 
 
 def _frame(view: CalibratedView, report: CalibrationReport, given_scales: set[str] | None) -> dict[str, Any]:
     camera, moved = view.rgb_camera, view.registration
-    frame = {
+    obtained: dict[str, str] = {"camera": report.source, "registration": "none" if moved.is_identity else "estimated"}
+    if given_scales is not None and view.depth_scale is not None:
+        obtained["depth_scale"] = "given" if view.name in given_scales else "estimated"
+    return {
         "name": view.name,
         "file_path": view.name,
         "camera_model": _MODELS[camera.projection],
@@ -86,11 +89,8 @@ def _frame(view: CalibratedView, report: CalibrationReport, given_scales: set[st
             "shift_x": float(moved.shift_x),
             "shift_y": float(moved.shift_y),
         },
-        "obtained": {"camera": report.source, "registration": "none" if moved.is_identity else "estimated"},
+        "obtained": obtained,
     }
-    if given_scales is not None and view.depth_scale is not None:
-        frame["obtained"]["depth_scale"] = "given" if view.name in given_scales else "estimated"
-    return frame
 
 
 def _calibration(report: CalibrationReport) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -112,7 +112,7 @@ def decode_depth(data: bytes, path: str, limits: Limits) -> Depth:
 
 
 @contextmanager
-def _decoding(path: str) -> Iterator[None]:
+def _decoding(path: str) -> Generator[None]:
     """One decoder at a time; its warnings and errors become `InvalidFileFormat`."""
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -132,7 +132,8 @@ def _in_folder(paths: list[str], folders: tuple[str, ...], suffixes: tuple[str, 
 
 def _role(path: str) -> Role:
     words = [w.lower() for w in _WORDS.findall(view_name(path))]
-    return next((_ROLE_WORDS[w] for w in words if w in _ROLE_WORDS), "rgb")
+    roles: list[Role] = [_ROLE_WORDS[w] for w in words if w in _ROLE_WORDS]
+    return roles[0] if roles else "rgb"
 
 
 def _is_image(path: str) -> bool:

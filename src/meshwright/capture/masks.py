@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -59,8 +59,7 @@ def _mask_with_source(view: View) -> MaskResult:
 
 def depth_mask(view: View, min_pixels: int = STRAY_PIXELS) -> Bool[np.ndarray, "h w"]:
     """Where the view has depth, at the depth's size, without stray components below ``min_pixels`` (8-connected)."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     if view.depth is None:
         raise ValueError(f"view {view.name} has no depth")
     valid = view.depth.valid
@@ -96,8 +95,7 @@ def _border(image: np.ndarray, fraction: float = 0.02) -> np.ndarray:
 
 def _clean_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
     """By colour alone, where the frame is of one colour and the outline is crisp; None elsewhere."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     frame = _border(rgb)
     colour = np.median(frame, axis=0).astype(np.int16)
     if np.percentile(np.abs(frame - colour).max(-1), 99) > _CLEAN_NOISE:
@@ -128,8 +126,7 @@ def _enclosed_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
 
 def _flooded_object(image: Float[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
     """Everything that cannot be reached from the border without crossing an edge, less holes of background colour."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     edges = _gradient(image, 1.5)
     wall = edges > max(_EDGE, 6 * float(np.median(_border(edges, 0.04))))
     wall = ndimage.binary_closing(np.pad(wall, 8), iterations=3)[8:-8, 8:-8]
@@ -152,8 +149,7 @@ def _hole_labels(
     labels: np.ndarray, count: int, image: Float[np.ndarray, "h w 3"], background: Bool[np.ndarray, "h w"]
 ) -> np.ndarray:
     """Enclosed components that look like the background around the object: through-holes."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     model = _local_mean(image, background, 16.0)
     model = np.where(model.max(-1, keepdims=True) > 0, model, np.median(image[background], axis=0))
     difference = np.abs(image - model).max(-1)
@@ -168,7 +164,7 @@ def _crest_outline(image: Float[np.ndarray, "h w 3"], rough: Bool[np.ndarray, "h
 
     Where the outline is soft (a contact shadow), the inside begins deeper, so that the shadow is given up.
     """
-    from scipy import ndimage
+    ndimage = _ndimage()
     from skimage.segmentation import watershed
 
     fine = _gradient(image, 1.0)
@@ -187,8 +183,7 @@ def _crest_outline(image: Float[np.ndarray, "h w 3"], rough: Bool[np.ndarray, "h
 
 def _refined(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
     """Within two or three pixels of the outline, a pixel goes to the side whose local mean colour is nearer."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     if not mask.any():
         return mask
     window = _window(mask, margin=16)
@@ -207,8 +202,7 @@ def _refined(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "h w 3"]) -> 
 
 def _fill_false_holes(mask: Bool[np.ndarray, "h w"], silhouette: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Fill holes that the depth covers: a white label on white paper, not the hole of a ring."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
     if not count:
         return mask
@@ -218,8 +212,7 @@ def _fill_false_holes(mask: Bool[np.ndarray, "h w"], silhouette: Bool[np.ndarray
 
 def _without_crumbs(mask: Bool[np.ndarray, "h w"], share: float) -> Bool[np.ndarray, "h w"]:
     """Without components smaller than ``share`` of the largest."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     if not count:
         return mask
@@ -230,16 +223,14 @@ def _without_crumbs(mask: Bool[np.ndarray, "h w"], share: float) -> Bool[np.ndar
 
 def _gradient(image: Float[np.ndarray, "h w 3"], sigma: float) -> Float[np.ndarray, "h w"]:
     """Root mean square over the channels of the Gaussian gradient magnitude, in levels per pixel."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     squares = [ndimage.gaussian_gradient_magnitude(image[..., c], sigma, truncate=3.0) ** 2 for c in range(3)]
     return np.sqrt(np.mean(squares, axis=0))
 
 
 def _local_mean(image: np.ndarray, where: Bool[np.ndarray, "h w"], sigma: float) -> Float[np.ndarray, "h w 3"]:
     """Mean colour of the pixels ``where`` near each pixel (normalised convolution); 0 where none is near."""
-    from scipy import ndimage
-
+    ndimage = _ndimage()
     weight = where.astype(np.float32)
     near = ndimage.gaussian_filter(weight, sigma, truncate=3.0)
     sums = [ndimage.gaussian_filter(image[..., c] * weight, sigma, truncate=3.0) for c in range(3)]
@@ -261,3 +252,10 @@ def resized_mask(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Bool[n
         return mask
     image = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR)) > 127
+
+
+def _ndimage() -> Any:
+    """scipy.ndimage, imported late (0.2 s) and untyped (its inferred types are too wide to use)."""
+    from scipy import ndimage
+
+    return ndimage
