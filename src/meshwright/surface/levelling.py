@@ -16,14 +16,16 @@ from jaxtyping import Float, Int
 from meshwright.geometry.mesh import Mesh
 from meshwright.surface.sightings import Sightings
 
-SAMPLES = 400_000  # texels looked at: about a dozen per face at 30k faces
+SAMPLES = 200_000  # texels looked at: about seven per face at 30k faces
 GAIN_LIMITS = (0.6, 1.6)
 GAIN_PRIOR = 0.02  # share of a view's overlap that pulls its log gain to 0
 USABLE_LEVELS = (8, 250)  # darker is noise, brighter is clipped
 ROBUST_LOG = 0.15  # log ratios beyond this are other surfaces, highlights or background
 ROBUST_LEVELS = 30.0
+OVERLAP_WEIGHT = 0.5  # summed sample weight at which an overlap at a vertex counts half
 FLATNESS = 4.0  # weight of "as flat as possible" against closing a full overlap
 HOLD = 0.01  # weight of "no correction at all"
+TOLERANCE = 0.01  # levels: what the solution may miss on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,58 +105,69 @@ def _estimate_offsets(mesh, colors, weights, views, corners, barycentric, n_view
     from scipy.sparse import coo_matrix, diags
     from scipy.sparse.linalg import cg
 
-    mean, weight = _vertex_colors(len(mesh.vertices), colors, weights, views, corners, barycentric, n_views)
-    number = np.full(weight.shape, -1)
-    known = weight > 0
-    number[known] = np.arange(known.sum())
-    seams = _overlaps(mean, weight, number, n_views)
-    edges = _same_view_edges(mesh, number)
-    one = np.concatenate([seams[0], edges[0]])
-    two = np.concatenate([seams[1], edges[1]])
-    strength = np.concatenate([seams[2], np.full(len(edges[0]), FLATNESS)])
-    count = int(known.sum())
-    offsets = np.zeros((*weight.shape, 3))
-    if not len(seams[0]):
+    vertex, one, two, strength, apart = _overlaps(
+        len(mesh.vertices), colors, weights, views, corners, barycentric, n_views
+    )
+    number, count = _unknowns(corners, weights, views, len(mesh.vertices), n_views)
+    offsets = np.zeros((len(mesh.vertices), n_views, 3))
+    if not len(vertex):
         return offsets
-    links = coo_matrix((strength, (one, two)), shape=(count, count)).tocsr()
+    one, two = number[vertex, one], number[vertex, two]
+    edges = _same_view_edges(mesh, number)
+    links = coo_matrix(
+        (
+            np.concatenate([strength, np.full(len(edges[0]), FLATNESS)]),
+            (np.concatenate([one, edges[0]]), np.concatenate([two, edges[1]])),
+        ),
+        shape=(count, count),
+    ).tocsr()
     links = links + links.T
     diagonal = np.asarray(links.sum(1)).ravel() + HOLD
-    matrix = diags(diagonal) - links
+    matrix, inverse, known = diags(diagonal) - links, diags(1 / diagonal), number >= 0
     for channel in range(3):
-        pull = seams[2] * (mean[..., channel][known][seams[1]] - mean[..., channel][known][seams[0]])
-        right = np.bincount(seams[0], pull, count) - np.bincount(seams[1], pull, count)
-        solution, _ = cg(matrix, right, rtol=1e-4, atol=0.02, maxiter=200, M=diags(1 / diagonal))
+        pull = strength * apart[:, channel]
+        right = np.bincount(two, pull, count) - np.bincount(one, pull, count)
+        solution, _ = cg(matrix, right, rtol=1e-3, atol=TOLERANCE * np.linalg.norm(diagonal), maxiter=60, M=inverse)
         offsets[..., channel][known] = solution
     return offsets
 
 
-def _vertex_colors(n_vertices, colors, weights, views, corners, barycentric, n_views):
-    """Mean colour (n, v, 3) and weight (n, v) of each view around each vertex."""
-    share = (barycentric[:, :, None] * weights[:, None, :]).ravel()
-    key = (corners[:, :, None].astype(np.int64) * n_views + views[:, None, :]).ravel()
-    size = n_vertices * n_views
-    weight = np.bincount(key, share, size)
-    shape = (len(corners), 3, weights.shape[1])
-    channels = [np.bincount(key, share * np.broadcast_to(colors[:, None, :, c], shape).ravel(), size) for c in range(3)]
-    mean = np.stack(channels, 1) / np.maximum(weight, 1e-30)[:, None]
-    return mean.reshape(n_vertices, n_views, 3), np.where(weight > 1e-6, weight, 0).reshape(n_vertices, n_views)
+def _unknowns(corners, weights, views, n_vertices: int, n_views: int) -> tuple[Int[np.ndarray, "n v"], int]:
+    """Number of each (vertex, view) pair that some sample touches, -1 for the rest."""
+    touched = np.zeros((n_vertices, n_views), bool)
+    for slot in range(weights.shape[1]):
+        has = np.flatnonzero(weights[:, slot] > 0)
+        for k in range(3):
+            touched[corners[has, k], views[has, slot]] = True
+    number = np.full(touched.shape, -1)
+    number[touched] = np.arange(touched.sum())
+    return number, int(touched.sum())
 
 
-def _overlaps(mean, weight, number, n_views):
-    """Pairs of unknowns (same vertex, two views) and how strongly they should agree (0..1)."""
-    one, two, strength = [], [], []
-    total = np.maximum(weight.sum(1), 1e-30)
-    for i in range(n_views):
-        for j in range(i + 1, n_views):
-            both = (weight[:, i] > 0) & (weight[:, j] > 0)
-            apart = np.abs(mean[both, i] - mean[both, j]).max(1)
-            share = 2 * np.minimum(weight[both, i], weight[both, j]) / total[both]
-            one.append(number[both, i])
-            two.append(number[both, j])
-            strength.append(share / (1 + (apart / ROBUST_LEVELS) ** 4))
-    if not one:
-        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-    return np.concatenate(one), np.concatenate(two), np.concatenate(strength)
+def _overlaps(n_vertices, colors, weights, views, corners, barycentric, n_views):
+    """Where two views see the same texels: (vertex, view one, view two, strength 0..1, mean colour one minus two).
+
+    Differences are taken texel by texel before they are averaged, so that the texture itself cancels out.
+    """
+    nearest = np.take_along_axis(corners, barycentric.argmax(1)[:, None], 1)[:, 0].astype(np.int64)
+    keys, shares, differences = [], [], []
+    for i in range(weights.shape[1]):
+        for j in range(i + 1, weights.shape[1]):
+            both = np.flatnonzero(weights[:, j] > 0)
+            swap = (views[both, i] > views[both, j])[:, None]
+            low, high = np.minimum(views[both, i], views[both, j]), np.maximum(views[both, i], views[both, j])
+            apart = (colors[both, i] - colors[both, j]) * np.where(swap, -1, 1)
+            trust = np.sqrt(weights[both, i] * weights[both, j]) / (1 + (np.abs(apart).max(1) / ROBUST_LEVELS) ** 4)
+            keys.append((nearest[both] * n_views + low) * n_views + high)
+            shares.append(trust)
+            differences.append(apart)
+    key, place = np.unique(np.concatenate(keys), return_inverse=True)
+    share, difference = np.concatenate(shares), np.concatenate(differences)
+    weight = np.bincount(place, share, len(key))
+    mean = [np.bincount(place, share * difference[:, c], len(key)) for c in range(3)]
+    apart = np.stack(mean, 1) / np.maximum(weight, 1e-30)[:, None]
+    vertex, one, two = key // n_views**2, key // n_views % n_views, key % n_views
+    return vertex, one, two, weight / (weight + OVERLAP_WEIGHT), apart
 
 
 def _same_view_edges(mesh: Mesh, number: Int[np.ndarray, "n v"]):

@@ -33,14 +33,29 @@ def pack_charts(charts: FlatCharts, size: int) -> Packing:
     """Place all charts in a ``size`` x ``size`` texture at the largest common scale that fits (to 2.5 %)."""
     upright = _upright(charts)
     area = -float(flat_areas(upright, charts.faces).sum())  # v points down here
-    scale = size * np.sqrt(FULLEST / max(area, 1e-30))
     block = max(2, size // 512)
+    scale = _largest_scale(area, _border_length(charts), PADDING / 2 + block / 2, FULLEST * size**2)
     for _ in range(200):
         placed = _place_all(charts, upright * scale, size, block)
         if placed is not None:
             return Packing(placed, scale, area * scale**2 / size**2)
         scale *= SHRINK
     raise AssertionError("charts cannot be packed at any scale")
+
+
+def _border_length(charts: FlatCharts) -> float:
+    """Summed length of all chart borders."""
+    start, end = charts.faces.ravel().astype(np.int64), np.roll(charts.faces, -1, axis=1).ravel().astype(np.int64)
+    key = np.minimum(start, end) * len(charts.uv) + np.maximum(start, end)
+    _, first, count = np.unique(key, return_index=True, return_counts=True)
+    single = first[count == 1]
+    return float(np.linalg.norm(charts.uv[start[single]] - charts.uv[end[single]], axis=1).sum())
+
+
+def _largest_scale(area: float, border: float, margin: float, room: float) -> float:
+    """The scale at which charts and a margin (texels) around them cover ``room`` texels: a positive quadratic root."""
+    half = 0.5 * border * margin
+    return float(room / max(half + np.sqrt(half**2 + area * room), 1e-30))
 
 
 def _upright(charts: FlatCharts) -> Float[np.ndarray, "q 2"]:

@@ -21,6 +21,7 @@ from meshwright.surface.sampling import gather_view
 
 KEPT_VIEWS = 4  # per point, the best ones: bounds memory for many views
 EDGE_PX = 5.0  # of a 1024 px wide image: weight grows from 0 to 1 over this distance from an edge
+BLEED_PX = 1.5  # image pixels from an edge within which a bicubic sample still takes in what lies behind
 EDGE_SLOPES = 8.0  # a depth step of more than this many pixel sizes (83 degrees of incidence) is an edge
 DEPTH_TOLERANCE = 0.01  # of the diagonal: the view's depth map shows another surface beyond this
 RASTER_SIZE = 1536  # px, longer side of the visibility buffers at most
@@ -97,7 +98,7 @@ def observe(mesh: Mesh, view: CalibratedView, diagonal: float, texels_per_unit: 
         camera.projection == "perspective",
         depth,
         np.ascontiguousarray(own, np.float32),
-        _ramp(edge, width),
+        _ramp(edge, BLEED_PX * max(1.0, depth.shape[1] / view.rgb.shape[1]), width),
         rgb,
         _rgb_trust(view, rgb.shape[:2]),
         float(view.confidence),
@@ -171,14 +172,14 @@ def _depth_edges(depth: Float[np.ndarray, "h w"], step: Float[np.ndarray, "h w"]
     return edge
 
 
-def _ramp(blocked: np.ndarray, width: float) -> Float[np.ndarray, "h w"]:
-    """0 on blocked pixels, smoothly up to 1 at ``width`` pixels from them."""
+def _ramp(blocked: np.ndarray, start: float, width: float) -> Float[np.ndarray, "h w"]:
+    """0 up to ``start`` pixels from blocked ones, then smoothly up to 1 over ``width`` pixels."""
     from scipy.ndimage import distance_transform_cdt
 
     if not blocked.any():
         return np.ones(blocked.shape, np.float32)
     distance = distance_transform_cdt(~blocked, metric="chessboard").astype(np.float32)
-    share = np.clip((distance - 1.0) / max(width, 1.0), 0.0, 1.0)
+    share = np.clip((distance - start) / max(width, 1.0), 0.0, 1.0)
     return share * share * (3 - 2 * share)
 
 
@@ -186,7 +187,7 @@ def _rgb_trust(view: CalibratedView, shape: tuple[int, int]) -> Float[np.ndarray
     """Falloff towards the border of the RGB's own mask; a single one where there is no mask."""
     if view.rgb_mask is None:
         return np.ones((1, 1), np.float32)
-    return _ramp(~_resampled_nearest(view.rgb_mask, shape), EDGE_PX * max(shape) / 1024)
+    return _ramp(~_resampled_nearest(view.rgb_mask, shape), BLEED_PX, EDGE_PX * max(shape) / 1024)
 
 
 def _image_for_texels(view: CalibratedView, depth: Float[np.ndarray, "h w"], texels_per_unit: float):

@@ -19,6 +19,8 @@ from meshwright.surface.pack import pack_charts
 from meshwright.surface.texels import AtlasTexels, rasterize_atlas
 
 UNFOLDING_ROUNDS = 6
+MANY_CHARTS = 500
+CALMING_ROUNDS = (0, 5, 20, 60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +49,13 @@ class Atlas:
 def unwrap(mesh: Mesh, size: int, context: Context | None = None) -> Atlas:
     """Lay the mesh out in a ``size`` x ``size`` texture. Charts that fold over themselves are cut until none does."""
     context = context or Context()
-    chart = segment_charts(mesh)
+    shape, chart = _calm_shape(mesh)
     pairs, _ = face_adjacency(mesh)
     for attempt in range(UNFOLDING_ROUNDS):
         context.report(0.2 + 0.1 * attempt, "unwrapping")
-        charts = flatten_charts(mesh, chart)
+        charts = flatten_charts(shape, chart)
         packing = pack_charts(charts, size)
-        texels = _rasterize_top_first(mesh, charts, packing.uv_texels, size)
+        texels = _rasterize_top_first(shape, charts, packing.uv_texels, size)
         if not texels.folded.any() or attempt == UNFOLDING_ROUNDS - 1:
             break
         cut = np.where(texels.folded, chart.max() + 1 + chart, chart).astype(np.int32)
@@ -68,6 +70,39 @@ def unwrap(mesh: Mesh, size: int, context: Context | None = None) -> Atlas:
         packing.utilization,
         texels,
     )
+
+
+def _calm_shape(mesh: Mesh) -> tuple[Mesh, Int[np.ndarray, "m"]]:
+    """The mesh, smoothed as far as it takes to be cut into a sane number of charts, and its charts.
+
+    A surface from noisy depth has faces that look every way: as it is, it falls into thousands of one-face charts.
+    Its smoothed copy has the same faces, and a layout that fits the copy is as one-to-one for the mesh.
+    """
+    most = max(MANY_CHARTS, len(mesh.faces) // 80)
+    for rounds in CALMING_ROUNDS:
+        shape = Mesh(_smoothed_vertices(mesh, rounds), mesh.faces)
+        chart = segment_charts(shape)
+        if chart.max() < most:
+            break
+    return shape, chart
+
+
+def _smoothed_vertices(mesh: Mesh, rounds: int) -> Float[np.ndarray, "n 3"]:
+    """Vertices moved halfway to the mean of their neighbours, ``rounds`` times."""
+    from scipy.sparse import coo_matrix, diags
+
+    if not rounds:
+        return mesh.vertices
+    count, faces = len(mesh.vertices), mesh.faces
+    one, two = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    links = coo_matrix(
+        (np.ones(2 * len(one)), (np.append(one, two), np.append(two, one))), shape=(count, count)
+    ).tocsr()
+    mean = diags(1 / np.maximum(np.asarray(links.sum(1)).ravel(), 1)) @ links
+    vertices = mesh.vertices
+    for _ in range(rounds):
+        vertices = 0.5 * vertices + 0.5 * (mean @ vertices)
+    return vertices
 
 
 def _rasterize_top_first(mesh: Mesh, charts: FlatCharts, uv_texels: Float[np.ndarray, "q 2"], size: int) -> AtlasTexels:
