@@ -3,8 +3,9 @@
     python benchmarks/fuzz_readers.py --seconds 600 [--seed 0] [--target zip] [--json]
 
 Each target mutates a small generated corpus at random (bytes flipped, cut, repeated, spliced; numbers and keys of JSON
-replaced). A reader may return or raise `InputError`; anything else, or more than two seconds of processor time, is a crash: its input is
-kept in --crashes and the exit code is 1. Where atheris can be imported, ``--atheris`` lets it guide one target.
+replaced). A reader may return or raise `InputError`; anything else, or more than two seconds of processor time, is a
+crash: its input is kept in --crashes and the exit code is 1. Where atheris can be imported, ``--atheris`` lets it guide
+one target.
 """
 
 from __future__ import annotations
