@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -52,7 +52,7 @@ class Context:
             raise Cancelled("The work was cancelled.", suggestion="Start it again to get a result.")
 
     @contextmanager
-    def stage(self, name: str, low: float, high: float) -> Iterator[None]:
+    def stage(self, name: str, low: float, high: float) -> Generator[None]:
         """Run a named stage that covers ``low..high`` of the enclosing stage's span; its seconds are recorded."""
         outer_span, outer_stage, began = self._span, self._stage, time.monotonic()
         width = outer_span[1] - outer_span[0]

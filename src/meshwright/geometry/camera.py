@@ -81,9 +81,7 @@ class Camera:
         uv = local[..., :2] @ self.K[:2, :2].T + self.K[:2, 2]
         return uv, z
 
-    def unproject(
-        self, uv: Float[np.ndarray, "*n 2"], z: Float[np.ndarray, "*n"]
-    ) -> Float[np.ndarray, "*n 3"]:
+    def unproject(self, uv: Float[np.ndarray, "*n 2"], z: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3"]:
         """World points at pixel coordinates ``uv`` and z-depth ``z``; the inverse of `project`."""
         slope = (np.asarray(uv, float) - self.K[:2, 2]) @ np.linalg.inv(self.K[:2, :2]).T
         z = np.asarray(z, float)
@@ -108,11 +106,11 @@ class Camera:
         scale = float(np.cbrt(np.linalg.det(similarity[:3, :3])))
         c2w = similarity @ self.c2w
         c2w[:3, :3] /= scale
-        K = self.K
+        intrinsics = self.K
         if self.projection == "orthographic":
-            K = np.diag([1 / scale, 1 / scale, 1.0]) @ K
-            K[:2, 2] = self.K[:2, 2]
-        return replace(self, K=K, c2w=c2w)
+            intrinsics = np.diag([1 / scale, 1 / scale, 1.0]) @ intrinsics
+            intrinsics[:2, 2] = self.K[:2, 2]
+        return replace(self, K=intrinsics, c2w=c2w)
 
 
 def pixel_grid(width: int, height: int) -> Float[np.ndarray, "h w 2"]:

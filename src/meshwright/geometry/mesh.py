@@ -74,9 +74,7 @@ class Coverage:
     SEEN = 3  # seen below 60 degrees by at least one view
 
 
-def face_area_vectors(
-    vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"]
-) -> Float[np.ndarray, "m 3"]:
+def face_area_vectors(vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3"]:
     """Cross products of face edges: outward, of length twice the area."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     return np.cross(b - a, c - a)
@@ -87,9 +85,7 @@ def vertex_normals(vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "m
     per_face = face_area_vectors(vertices, faces)
     total = np.zeros((len(vertices), 3))
     for axis in range(3):
-        total[:, axis] = np.bincount(
-            faces.ravel(), np.repeat(per_face[:, axis], 3), minlength=len(vertices)
-        )
+        total[:, axis] = np.bincount(faces.ravel(), np.repeat(per_face[:, axis], 3), minlength=len(vertices))
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.where(length > 1e-30, total / np.maximum(length, 1e-30), np.array([0.0, 1.0, 0.0]))
 

@@ -65,7 +65,7 @@ class Manifest(BaseModel):
     peak_memory_bytes: int | None = Field(None, ge=0)
     inputs: list[FileEntry] = Field(default_factory=list)
     outputs: list[FileEntry] = Field(default_factory=list)
-    seal: str = Field("", description="sha256 of this file with an empty seal")
+    seal: str = Field(default="", description="sha256 of this file with an empty seal")
 
     def to_frame(self) -> Frame:
         """The frame as the mesh writers take it."""
