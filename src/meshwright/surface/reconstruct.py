@@ -12,6 +12,7 @@ from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.errors import EngineError
 from meshwright.geometry.mesh import Mesh
 from meshwright.progress import Context
+from meshwright.surface.align import align_scales
 from meshwright.surface.clean import drop_pieces
 from meshwright.surface.close import find_invented, smooth_invented
 from meshwright.surface.evidence import ViewEvidence, gather
@@ -22,10 +23,14 @@ from meshwright.surface.simplify import simplify
 
 @dataclass(frozen=True)
 class SurfaceOptions:
-    """``resolution``: voxels along the longest side. ``faces``: upper bound of the result's faces."""
+    """``resolution``: voxels along the longest side. ``faces``: upper bound of the result's faces.
+
+    ``align``: let overlapping depth maps settle the last tenths of a percent of their scales (see align.py).
+    """
 
     resolution: int = 256
     faces: int = 30_000
+    align: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,8 @@ def reconstruct_surface(
     options, context = options or SurfaceOptions(), context or Context()
     with context.stage("depth", 0.0, 0.25):
         views = _gather_all(capture, context)
+        if options.align:
+            views = align_scales(views, capture.diagonal)
     space = FreeSpace(views, voxel=0.0)
     grid = make_grid(*object_bounds(capture, views), options.resolution)
     space.voxel = grid.voxel
