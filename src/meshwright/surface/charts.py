@@ -7,6 +7,8 @@ of a chart then sees the chart's plane from its front, so that projecting is loc
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -89,7 +91,7 @@ def _merge_small(
     for _ in range(20):
         count = int(label.max()) + 1
         area, axes = np.bincount(label, face_area), chart_axes(label, vectors)
-        target = _best_neighbours(label, pairs, lengths, lambda a, b, t=(area, axes): _mergeable(a, b, *t, smallest))
+        target = _best_neighbours(label, pairs, lengths, partial(_mergeable, area=area, axes=axes, smallest=smallest))
         if np.array_equal(target, np.arange(count)):
             return label
         label = connected_charts(target[label].astype(np.int32), pairs)

@@ -86,7 +86,7 @@ def _faces_near(mesh: Mesh, faces: Int[np.ndarray, "u"]) -> Bool[np.ndarray, "m"
     """Faces that share a vertex with one of ``faces``."""
     touched = np.zeros(len(mesh.vertices), bool)
     touched[mesh.faces[faces].ravel()] = True
-    return touched[mesh.faces].any(1)
+    return np.any(touched[mesh.faces], axis=1)
 
 
 def _harmonic(mesh: Mesh, value: Float[np.ndarray, "n 3"], wanted: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "n 3"]:

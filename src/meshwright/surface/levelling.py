@@ -17,8 +17,8 @@ from meshwright.geometry.mesh import Mesh
 from meshwright.surface.sightings import Sightings
 
 SAMPLES = 200_000  # texels looked at: about seven per face at 30k faces
-GAIN_LIMITS = (0.6, 1.6)
-GAIN_PRIOR = 0.02  # share of a view's overlap that pulls its log gain to 0
+GAIN_LIMITS = (0.75, 1.33)
+GAIN_PRIOR = 0.05  # of all that a view sees: so much pulls its log gain to 0, and a thin, shadowed overlap cannot win
 USABLE_LEVELS = (8, 250)  # darker is noise, brighter is clipped
 ROBUST_LOG = 0.15  # log ratios beyond this are other surfaces, highlights or background
 ROBUST_LEVELS = 30.0
@@ -73,8 +73,9 @@ def estimate_gains(
     ratio = np.concatenate([p[3] for p in pairs])
     if not len(one):
         return gains
+    prior = GAIN_PRIOR * np.bincount(views.ravel(), weights.ravel(), n_views)
     for channel in range(3):
-        gains[:, channel] = np.exp(_log_gains(one, two, weight, ratio[:, channel], n_views))
+        gains[:, channel] = np.exp(_log_gains(one, two, weight, ratio[:, channel], prior))
     return np.clip(gains, *GAIN_LIMITS)
 
 
@@ -87,8 +88,9 @@ def _log_ratios(colors, weights, views, i: int, j: int):
     return views[both, i], views[both, j], np.sqrt(weights[both, i] * weights[both, j]), ratio
 
 
-def _log_gains(one, two, weight, ratio, n_views: int) -> Float[np.ndarray, "v"]:
+def _log_gains(one, two, weight, ratio, prior: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v"]:
     """Iteratively reweighted (Cauchy) solution of ``gain[one] - gain[two] = -ratio`` with a pull to 0."""
+    n_views = len(prior)
     log_gain, key = np.zeros(n_views), one * n_views + two
     for _ in range(12):
         residual = ratio + log_gain[one] - log_gain[two]
@@ -96,7 +98,7 @@ def _log_gains(one, two, weight, ratio, n_views: int) -> Float[np.ndarray, "v"]:
         joint = np.bincount(key, w, n_views**2).reshape(n_views, n_views)
         pull = np.bincount(key, w * ratio, n_views**2).reshape(n_views, n_views)
         overlap = joint.sum(0) + joint.sum(1)
-        matrix = np.diag(overlap * (1 + GAIN_PRIOR) + 1e-9) - joint - joint.T
+        matrix = np.diag(overlap + prior + 1e-9) - joint - joint.T
         log_gain = np.linalg.solve(matrix, pull.sum(0) - pull.sum(1))
     return log_gain
 
@@ -127,7 +129,9 @@ def _estimate_offsets(mesh, colors, weights, views, corners, barycentric, n_view
     for channel in range(3):
         pull = strength * apart[:, channel]
         right = np.bincount(two, pull, count) - np.bincount(one, pull, count)
-        solution, _ = cg(matrix, right, rtol=1e-3, atol=TOLERANCE * np.linalg.norm(diagonal), maxiter=60, M=inverse)
+        solution, _ = cg(
+            matrix, right, rtol=1e-3, atol=float(TOLERANCE * np.linalg.norm(diagonal)), maxiter=60, M=inverse
+        )
         offsets[..., channel][known] = solution
     return offsets
 

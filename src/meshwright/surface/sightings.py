@@ -178,7 +178,7 @@ def _ramp(blocked: np.ndarray, start: float, width: float) -> Float[np.ndarray, 
 
     if not blocked.any():
         return np.ones(blocked.shape, np.float32)
-    distance = distance_transform_cdt(~blocked, metric="chessboard").astype(np.float32)
+    distance = np.asarray(distance_transform_cdt(~blocked, metric="chessboard"), np.float32)
     share = np.clip((distance - start) / max(width, 1.0), 0.0, 1.0)
     return share * share * (3 - 2 * share)
 
@@ -202,6 +202,6 @@ def _image_for_texels(view: CalibratedView, depth: Float[np.ndarray, "h w"], tex
     ratio = pixels_per_unit / texels_per_unit
     if ratio < FINER_IMAGE:
         return rgb, (1.0, 1.0)
-    size = tuple(max(1, round(side / ratio)) for side in (rgb.shape[1], rgb.shape[0]))
+    size = (max(1, round(rgb.shape[1] / ratio)), max(1, round(rgb.shape[0] / ratio)))
     smaller = np.array(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
     return smaller, (size[0] / rgb.shape[1], size[1] / rgb.shape[0])

@@ -15,12 +15,12 @@ from meshwright.geometry.mesh import Mesh, face_area_vectors
 from meshwright.progress import Context
 from meshwright.surface.charts import chart_axes, connected_charts, face_adjacency, segment_charts
 from meshwright.surface.flatten import FlatCharts, flatten_charts
-from meshwright.surface.pack import pack_charts
+from meshwright.surface.pack import Packing, pack_charts
 from meshwright.surface.texels import AtlasTexels, rasterize_atlas
 
-UNFOLDING_ROUNDS = 6
+UNFOLDING_ROUNDS = 5
 MANY_CHARTS = 500
-CALMING_ROUNDS = (0, 5, 20, 60)
+CALMING_ROUNDS = (5, 20, 60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +51,14 @@ def unwrap(mesh: Mesh, size: int, context: Context | None = None) -> Atlas:
     context = context or Context()
     shape, chart = _calm_shape(mesh)
     pairs, _ = face_adjacency(mesh)
+    charts, packing, texels = _lay_out(shape, chart, size)
     for attempt in range(UNFOLDING_ROUNDS):
-        context.report(0.2 + 0.1 * attempt, "unwrapping")
-        charts = flatten_charts(shape, chart)
-        packing = pack_charts(charts, size)
-        texels = _rasterize_top_first(shape, charts, packing.uv_texels, size)
-        if not texels.folded.any() or attempt == UNFOLDING_ROUNDS - 1:
+        context.report(0.4 + 0.1 * attempt, "unwrapping")
+        if not texels.folded.any():
             break
         cut = np.where(texels.folded, chart.max() + 1 + chart, chart).astype(np.int32)
         chart = connected_charts(cut, pairs)
+        charts, packing, texels = _lay_out(shape, chart, size)
     return Atlas(
         size,
         packing.uv_texels,
@@ -72,6 +71,12 @@ def unwrap(mesh: Mesh, size: int, context: Context | None = None) -> Atlas:
     )
 
 
+def _lay_out(shape: Mesh, chart: Int[np.ndarray, "m"], size: int) -> tuple[FlatCharts, Packing, AtlasTexels]:
+    charts = flatten_charts(shape, chart)
+    packing = pack_charts(charts, size)
+    return charts, packing, _rasterize_top_first(shape, charts, packing.uv_texels, size)
+
+
 def _calm_shape(mesh: Mesh) -> tuple[Mesh, Int[np.ndarray, "m"]]:
     """The mesh, smoothed as far as it takes to be cut into a sane number of charts, and its charts.
 
@@ -79,11 +84,12 @@ def _calm_shape(mesh: Mesh) -> tuple[Mesh, Int[np.ndarray, "m"]]:
     Its smoothed copy has the same faces, and a layout that fits the copy is as one-to-one for the mesh.
     """
     most = max(MANY_CHARTS, len(mesh.faces) // 80)
+    shape, chart = mesh, segment_charts(mesh)
     for rounds in CALMING_ROUNDS:
-        shape = Mesh(_smoothed_vertices(mesh, rounds), mesh.faces)
-        chart = segment_charts(shape)
         if chart.max() < most:
             break
+        shape = Mesh(_smoothed_vertices(mesh, rounds), mesh.faces)
+        chart = segment_charts(shape)
     return shape, chart
 
 
@@ -91,8 +97,6 @@ def _smoothed_vertices(mesh: Mesh, rounds: int) -> Float[np.ndarray, "n 3"]:
     """Vertices moved halfway to the mean of their neighbours, ``rounds`` times."""
     from scipy.sparse import coo_matrix, diags
 
-    if not rounds:
-        return mesh.vertices
     count, faces = len(mesh.vertices), mesh.faces
     one, two = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     links = coo_matrix(
