@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from meshwright.cameras.calibrate import CalibrationOptions
     from meshwright.capture.calibrated import CalibratedCapture
     from meshwright.capture.capture import Capture
-    from meshwright.package.manifest import Manifest
+    from meshwright.package import manifest as package
     from meshwright.package.writer import EngineOutput, Format
     from meshwright.quality.assess import Assessment
 
@@ -164,13 +164,13 @@ def _top(seconds: Mapping[str, float], engine: str) -> list[float]:
     return [seconds.get(stage, 0.0) for stage in ("load", "calibrate", engine, "assess")]
 
 
-def _manifest(result: Result, context: Context) -> Manifest:
+def _manifest(result: Result, context: Context) -> package.Manifest:
     """What the manifest says about the run; the writer adds the files and the seal."""
-    from meshwright.package import manifest as package
+    from meshwright.package.manifest import FileEntry, Manifest, peak_memory_bytes
     from meshwright.quality.assess import plain
 
     calibrated, metric = result.calibrated, result.calibrated.scale == "metric"
-    return package.Manifest(
+    return Manifest(
         engines={name: _engine_entry(result, run) for name, run in result.engines.items()},
         settings=plain(result.settings),
         seed=result.settings.get("seed"),
@@ -179,22 +179,24 @@ def _manifest(result: Result, context: Context) -> Manifest:
         scale=calibrated.scale,
         unit="metre" if metric else "unit",
         stage_seconds={name: round(s, 3) for name, s in (result.stage_seconds | context.stage_seconds).items()},
-        peak_memory_bytes=package.peak_memory_bytes(),
+        peak_memory_bytes=peak_memory_bytes(),
         inputs=[
-            package.FileEntry(path=file.path, sha256=file.sha256, size=file.size)
+            FileEntry(path=file.path, sha256=file.sha256, size=file.size)
             for view in result.capture.views
             for file in view.files
         ],
     )
 
 
-def _engine_entry(result: Result, run: EngineRun) -> dict[str, Any]:
+def _engine_entry(result: Result, run: EngineRun) -> package.EngineRun:
+    from meshwright.package.manifest import EngineRun as Entry
+
     done, assessment = run.result, result.assessments.get(run.name)
-    return {
-        "status": run.status,
-        "options": run.options,
-        "verdict": None if assessment is None else assessment.verdict,
-        "error": None if run.error is None else run.error.to_json()["error"],
-        "notes": [] if done is None else list(done.notes),
-        "assumptions": [] if done is None else list(done.assumptions),
-    }
+    return Entry(
+        status=run.status,
+        options=run.options,
+        verdict=None if assessment is None else assessment.verdict,
+        error=None if run.error is None else run.error.to_json()["error"],
+        notes=[] if done is None else list(done.notes),
+        assumptions=[] if done is None else list(done.assumptions),
+    )

@@ -165,6 +165,21 @@ def test_one_engine_failing_does_not_hide_the_other(posed_capture: Path, failing
     assert manifest["engines"]["fusion"]["verdict"] == result.verdict
 
 
+def test_a_fault_of_an_engine_does_not_hide_the_other_either(
+    posed_capture: Path, failing_engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> EngineResult:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(FailingEngine, "reconstruct", stumble)
+    result = reconstruct(posed_capture, f"{failing_engine},fusion", SMALL)
+    error = result.engines[failing_engine].error
+    assert error is not None
+    assert error.reason == "engine_fault"
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    assert result.engines["fusion"].status == "completed"
+
+
 def test_a_lone_engine_raises_its_own_error(posed_capture: Path, failing_engine: str) -> None:
     with pytest.raises(ConvergenceFailed, match="undefined"):
         reconstruct(posed_capture, failing_engine)

@@ -68,6 +68,15 @@ def run_engine(name: str, capture: CalibratedCapture, options: EngineOptions | N
         )
     except EngineError as caught:
         error = caught
+    except MeshwrightError:
+        raise
+    except Exception as fault:  # noqa: BLE001 - whatever an engine stumbles over must not take the others' meshes along
+        error = EngineError(
+            f"The engine {name!r} ended with {type(fault).__name__}: {fault}",
+            suggestion="This is a fault of the engine: run again with --debug and report it.",
+            reason="engine_fault",
+        )
+        error.__cause__ = fault
     else:
         return EngineRun(name, used, time.monotonic() - began, result)
     return EngineRun(name, used, time.monotonic() - began, error=error)
