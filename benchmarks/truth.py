@@ -37,9 +37,7 @@ def truth_capture(case_dir: str | Path, lossless: bool = False) -> CalibratedCap
         depth = np.asarray(Image.open(root / folder / f"{name}.png")).astype(np.float32) * np.float32(step)
         rgb = np.asarray(Image.open(root / "multi_views" / f"{name}.png").convert("RGB"))
         camera = frame_camera(frame).resized(depth.shape[1], depth.shape[0])
-        views.append(
-            CalibratedView(name, camera, depth > 0, depth, rgb, depth_step=step, depth_scale=step)
-        )
+        views.append(CalibratedView(name, camera, depth > 0, depth, rgb, depth_step=step, depth_scale=step))
     bounds = np.array(case["gt"]["bbox"])
     diagonal = float(np.linalg.norm(bounds[1] - bounds[0]))
     return CalibratedCapture(tuple(views), CalibrationReport("given"), diagonal, bounds, given_frame=True)

@@ -9,6 +9,8 @@ from scipy import ndimage
 from meshwright.cameras.observations import Observation
 
 COLOUR_MARGIN = 0.06  # a tie is settled when the next arrangement's colours disagree by this much more
+ANOMALY_MARGIN = 0.3  # and an anomaly is believed only against a plain arrangement that is this much worse
+COLOUR_FLOOR = 50.0  # grey levels summed: a handful of points decides nothing
 
 
 def map_colours(rgb: UInt8[np.ndarray, "h w 3"], observation: Observation) -> Float[np.ndarray, "a b 3"]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -33,6 +34,12 @@ class Placement:
         return slot_rotation(self.slot, self.roll_deg)
 
 
+@cache
+def relation(first: Placement, other: Placement) -> tuple[int, ...]:
+    """Rotation between two placements as nine whole numbers."""
+    return tuple(int(x) for x in np.rint(first.rotation().T @ other.rotation()).ravel())
+
+
 @dataclass(frozen=True)
 class Arrangement:
     """All views' placements, with the naming that leads to them and the anomaly, if any."""
@@ -47,9 +54,8 @@ class Arrangement:
 
     def key(self) -> tuple[object, ...]:
         """Equal for arrangements that differ only by a turn of the whole world."""
-        first = self.placements[0].rotation()
-        turned = (np.rint(first.T @ p.rotation()).astype(int).ravel().tolist() for p in self.placements)
-        return (*map(tuple, turned), *(p.mirrored for p in self.placements))
+        first = self.placements[0]
+        return tuple((*relation(first, p), p.mirrored) for p in self.placements)
 
     def describe(self, names: Sequence[str]) -> dict[str, object]:
         """JSON form for reports."""

@@ -89,7 +89,7 @@ def place_view(
 def object_bounds(views: tuple[CalibratedView, ...]) -> Float[np.ndarray, "2 3"]:
     """Bounding box of all depth points, without the outermost 0.02 % of each view; from the masks' rays if no depth is there."""
     boxes = [
-        np.percentile(view_points(v), [0.02, 99.98], axis=0) for v in views if v.depth is not None and v.mask.any()
+        np.percentile(view_points(v, 5), [0.02, 99.98], axis=0) for v in views if v.depth is not None and v.mask.any()
     ]
     if not boxes:
         return _bounds_of_masks(views)

@@ -6,6 +6,8 @@ is -X. Every camera looks at the origin. Top has image-up = -Z (the front at the
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Float
 
@@ -21,6 +23,7 @@ SLOTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] 
 CANONICAL_NAMES = tuple(SLOTS)
 
 
+@cache
 def slot_rotation(slot: str, roll_deg: int = 0) -> Float[np.ndarray, "3 3"]:
     """Camera-to-world rotation (OpenCV axes) of a slot whose canonical image was turned clockwise by ``roll_deg``."""
     direction, up = (np.array(v, float) for v in SLOTS[slot])

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from meshwright.cameras.colours import COLOUR_MARGIN, colours_at, map_colours
+from meshwright.cameras.colours import ANOMALY_MARGIN, COLOUR_FLOOR, COLOUR_MARGIN, colours_at, map_colours
 from meshwright.cameras.forced import ForcedRig
-from meshwright.cameras.hypotheses import Arrangement
+from meshwright.cameras.hypotheses import Arrangement, relation
 from meshwright.cameras.model import (
     DepthLaw,
     RigModel,
@@ -160,8 +160,7 @@ def quick_fit(evidence: Evidence, arrangement: Arrangement, law: DepthLaw, ortho
 def final_fit(evidence: Evidence, candidate: Candidate) -> Candidate:
     """The same hypothesis on all samples, down to the narrowest bands (settings measured: benchmarks/calibration.py)."""
     problem, _ = evidence.problem(candidate.arrangement)
-    model = fit(evidence.problem(candidate.arrangement, 1000)[0], candidate.fit.model, (0.015, 0.006)).model
-    found = None
+    model, found = candidate.fit.model, None
     for band, violation in FINAL:
         kernel = replace(problem.kernel, coverage=1.0, slack=0.004, violation=violation)
         found = fit(replace(problem, kernel=kernel), model, (band,), 12)
@@ -202,14 +201,31 @@ def search(evidence: Evidence, allowed: Sequence[Arrangement], forced: ForcedRig
         pool += best_of_law(evidence, odd, best.law, best.orthographic, check)
         best = preferred(pool)
     context.report(0.6, "comparing depth laws")
-    pool += [_same_under(evidence, best, law) for law in laws if law != (best.law, best.orthographic)]
-    best = preferred(pool)
+    pool += [_same_under(evidence, best, law) for law in laws if law != (best.law, best.orthographic) and _rival(best, *law)]
+    best = preferred([settled(evidence, c) for c in contenders(pool)])
     context.report(0.65, "looking for ties")
     tied = ties(evidence, best, allowed, check)
     best, margin = by_colour(evidence, best, tied)
     context.report(0.7, "fitting the rig")
     final = refine_poses(evidence, final_fit(evidence, best))
     return Outcome(final, _runner_up(pool, best, tied), tuple(c for c in tied if c is not best), margin, len(allowed))
+
+
+def contenders(pool: Sequence[Candidate], most: int = 6) -> list[Candidate]:
+    """Of each depth law the best plain and the best odd candidate, as far as they can still win."""
+    best: dict[object, Candidate] = {}
+    for c in sorted(pool, key=lambda c: c.residual):
+        best.setdefault((c.law, c.orthographic, c.arrangement.anomaly is None), c)
+    ordered = list(best.values())
+    return [c for c in ordered if c.residual < 4 * ordered[0].residual + 5e-4][:most]
+
+
+def settled(evidence: Evidence, candidate: Candidate) -> Candidate:
+    """A converged fit on a third of the samples: quick fits may still be on their way."""
+    problem = evidence.problem(candidate.arrangement, 1000)[0]
+    long = candidate.law.parameters > 1  # scale against offset is a narrow valley
+    found = fit(problem, candidate.fit.model, (0.03, 0.015, 0.006) if long else (0.015, 0.006), 40 if long else 12)
+    return replace(candidate, fit=found)
 
 
 def preferred(pool: Sequence[Candidate]) -> Candidate:
@@ -224,6 +240,13 @@ def preferred(pool: Sequence[Candidate]) -> Candidate:
     return min(pool, key=lambda c: (c.residual + 5e-5) * handicap(c))
 
 
+def _rival(best: Candidate, law: DepthLaw, orthographic: bool) -> bool:
+    """Laws close enough to a well-fitting one to be its disguise: the other distance, or no perspective."""
+    if best.residual > GOOD:
+        return True
+    return law.encoding == best.law.encoding and (law.parameters == best.law.parameters or orthographic)
+
+
 def _same_under(evidence: Evidence, best: Candidate, law: tuple[DepthLaw, bool]) -> Candidate:
     fov = float(np.degrees(2 * np.arctan(best.fit.model.kappa)))
     return quick_fit(evidence, best.arrangement, *law, fov if 15 < fov < 90 else 45.0)
@@ -232,7 +255,7 @@ def _same_under(evidence: Evidence, best: Candidate, law: tuple[DepthLaw, bool])
 def ties(evidence: Evidence, best: Candidate, allowed: Sequence[Arrangement], check) -> list[Candidate]:
     """Arrangements that the depth maps support about as well as the best one (which comes first)."""
     model, near = best.fit.model, []
-    limit = 1.5 * best.residual + 3e-4
+    limit = 3 * best.residual + 1e-3
     for arrangement in allowed:
         check()
         if arrangement.key() == best.arrangement.key():
@@ -251,35 +274,57 @@ def ties(evidence: Evidence, best: Candidate, allowed: Sequence[Arrangement], ch
 
 
 def by_colour(evidence: Evidence, best: Candidate, tied: Sequence[Candidate]) -> tuple[Candidate, float | None]:
-    """Among tied arrangements the one whose views agree in colour; the margin is how much worse the next one is."""
+    """Among tied arrangements the one whose views agree in colour.
+
+    Two arrangements are compared on the view pairs that they relate differently: the others say nothing. The margin is
+    how much worse the closest rival is. An arrangement with an anomaly must beat the plain one by far
+    (`ANOMALY_MARGIN`): colours of near-symmetric parts agree by chance.
+    """
     if len(tied) < 2 or not evidence.rgbs:
         return best, None
-    costs = [colour_cost(evidence, candidate) for candidate in tied]
-    order = np.argsort(costs, kind="stable")
-    margin = float(costs[order[1]] / max(costs[order[0]], 1e-9) - 1.0)
-    chosen = tied[order[0]]
-    # the plainer arrangement keeps its place unless colour clearly speaks against it
-    plain = next((k for k in range(len(tied)) if tied[k].arrangement.anomaly is None), 0)
-    if chosen.arrangement.anomaly is not None and costs[plain] < costs[order[0]] * (1 + COLOUR_MARGIN):
-        chosen = tied[plain]
-    return chosen, margin
+    tables = [colour_table(evidence, candidate) for candidate in tied]
+    chosen = 0
+    for k in range(1, len(tied)):
+        ratio = _colour_ratio(tied, tables, k, chosen)
+        odder = (tied[k].arrangement.anomaly is not None) - (tied[chosen].arrangement.anomaly is not None)
+        needed = {1: 1 / (1 + ANOMALY_MARGIN), 0: 1.0, -1: 1 + COLOUR_MARGIN}[odder]
+        if ratio < needed:
+            chosen = k
+    rivals = [_colour_ratio(tied, tables, k, chosen) - 1.0 for k in range(len(tied)) if k != chosen]
+    return tied[chosen], float(min(rivals))
 
 
-def colour_cost(evidence: Evidence, candidate: Candidate) -> float:
-    """Mean colour difference (grey levels, capped) of surface points between the views that see them."""
+def _colour_ratio(tied: Sequence[Candidate], tables, k: int, other: int) -> float:
+    """Colour disagreement of candidate ``k`` over that of ``other``, on the pairs that they relate differently."""
+    a, b = tied[k].arrangement.placements, tied[other].arrangement.placements
+    n = len(a)
+    changed = np.array([
+        [i != j and (relation(a[i], a[j]) != relation(b[i], b[j]) or a[i].mirrored != b[i].mirrored or a[j].mirrored != b[j].mirrored)
+         for j in range(n)] for i in range(n)
+    ])  # fmt: skip
+    (total_k, count_k), (total_o, count_o) = tables[k], tables[other]
+    cost_k = (total_k[changed].sum() + COLOUR_FLOOR) / max(count_k[changed].sum(), 1)
+    cost_o = (total_o[changed].sum() + COLOUR_FLOOR) / max(count_o[changed].sum(), 1)
+    return float((cost_k + 0.5) / (cost_o + 0.5))
+
+
+def colour_table(evidence: Evidence, candidate: Candidate) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
+    """Sum of colour differences (grey levels, capped) of points of view i that view j also sees, and their count."""
     problem, _ = evidence.problem(candidate.arrangement)
     r, state, _ = problem.residuals(candidate.fit.model)
-    poses, total, count = candidate.fit.model.poses(), 0.0, 0
-    colours = evidence.map_colours()
-    own = colours_at(colours, problem.samples.view, problem.samples.uv)
-    for j in range(len(colours)):
+    poses, n = candidate.fit.model.poses(), candidate.fit.model.count
+    colours, samples = evidence.map_colours(), problem.samples
+    own = colours_at(colours, samples.view, samples.uv)
+    total, count = np.zeros((n, n)), np.zeros((n, n))
+    for j in range(n):
         pick = np.nonzero((state[:, j] == INSIDE) & (np.abs(r[:, j]) < 0.008))[0]
         if len(pick):
-            uv, _, _ = project_pairs(problem.samples, poses, j)
+            uv, _, _ = project_pairs(samples, poses, j)
             there = colours_at(colours, np.full(len(pick), j), uv[pick])
-            total += float(np.minimum(np.abs(own[pick] - there).mean(-1), 60.0).sum())
-            count += len(pick)
-    return total / max(count, 1)
+            gap = np.minimum(np.abs(own[pick] - there).mean(-1), 60.0)
+            total[:, j] += np.bincount(samples.view[pick], gap, minlength=n)
+            count[:, j] += np.bincount(samples.view[pick], minlength=n)
+    return total, count
 
 
 def refine_poses(evidence: Evidence, candidate: Candidate) -> Candidate:
