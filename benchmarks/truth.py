@@ -12,14 +12,12 @@ import numpy as np
 from PIL import Image
 
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView, CalibrationReport
-from meshwright.geometry.camera import Camera
-
-OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+from meshwright.geometry.camera import FLIP_YZ, Camera
 
 
 def frame_camera(frame: dict) -> Camera:
     K = np.array([[frame["fl_x"], 0, frame["cx"]], [0, frame["fl_y"], frame["cy"]], [0, 0, 1.0]])
-    return Camera(K, np.array(frame["transform_matrix"]) @ OPENGL_TO_OPENCV, frame["w"], frame["h"])
+    return Camera(K, np.array(frame["transform_matrix"]) @ FLIP_YZ, frame["w"], frame["h"])
 
 
 def truth_capture(case_dir: str | Path, lossless: bool = False) -> CalibratedCapture:

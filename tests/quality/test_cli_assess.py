@@ -11,10 +11,9 @@ from PIL import Image
 
 from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.cli.main import run
+from meshwright.geometry.camera import FLIP_YZ
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.package.glb import write_glb
-
-OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def folder(capture: CalibratedCapture, body: TexturedMesh, tmp_path_factory: pyt
         Image.fromarray(values).save(root / "capture" / "depth_renders" / f"{view.name}.png")
         K, size = view.camera.K, {"w": view.camera.width, "h": view.camera.height}
         intrinsics = {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
-        pose = (view.camera.c2w @ OPENCV_TO_OPENGL).tolist()
+        pose = (view.camera.c2w @ FLIP_YZ).tolist()
         frames.append({"file_path": f"multi_views/{view.name}.png", **size, **intrinsics, "transform_matrix": pose})
     cameras = {"convention": "OpenGL c2w: x right, y up, looks along -z; pixel centres at +0.5", "frames": frames}
     (root / "capture" / "cameras.json").write_text(json.dumps(cameras))

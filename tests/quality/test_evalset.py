@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meshwright.geometry.camera import FLIP_YZ
 from meshwright.geometry.rotations import exp_so3, look_at
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def write_case(folder: Path, *, scale_given: bool, hidden: bool) -> Path:
             (folder / part / f"{name}.png").write_bytes(part.encode())
         frames.append(
             {"name": name, "w": 64, "h": 64, "fl_x": 70.0, "fl_y": 70.0, "cx": 32.0, "cy": 32.0}
-            | {"transform_matrix": (pose @ OPENCV_TO_OPENGL).tolist(), "split": "input"}
+            | {"transform_matrix": (pose @ FLIP_YZ).tolist(), "split": "input"}
             | {"file_path": f"multi_views/{name}.png", "depth_file_path": f"depth_renders/{name}.png"}
             | {"depth_w": 64, "depth_h": 64, "depth_scale": 0.005}
             | {"depth_metric_file_path": f"depth_metric/{name}.png"}
@@ -107,7 +107,7 @@ def result_cameras(path: Path, similarity: np.ndarray, disturbed: float = 0.0) -
     for index, (name, pose) in enumerate(ring(12).items()):
         shifted = pose.copy()
         shifted[1, 3] += disturbed if index == 0 else 0.0
-        moved = similarity @ shifted @ OPENCV_TO_OPENGL
+        moved = similarity @ shifted @ FLIP_YZ
         moved[:3, :3] /= scale
         frames.append(
             {"file_path": f"multi_views/{name}.png", "transform_matrix": moved.tolist(), "w": 64, "fl_x": 70.0}

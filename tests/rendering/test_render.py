@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from meshwright.geometry.camera import Camera
-from meshwright.geometry.mesh import Mesh, TexturedMesh
+from meshwright.geometry.mesh import PLAIN_GREY, Mesh, TexturedMesh
 from meshwright.rendering.raster import rasterize
-from meshwright.rendering.render import PLAIN_GREY, Wire, plain_paint, render, render_painted
+from meshwright.rendering.render import Wire, plain_paint, render, render_painted
 from meshwright.rendering.render_reference import render_reference
 from rendering.scenes import ball, card, colored_ball, front_camera, three_cameras
 

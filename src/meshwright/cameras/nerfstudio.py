@@ -14,9 +14,10 @@ from typing import Any
 
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView, CalibrationReport
 from meshwright.capture.capture import Capture
-from meshwright.capture.posed import OPENGL_TO_OPENCV, PosedFrames, checked_number
+from meshwright.capture.posed import PosedFrames, checked_number
 from meshwright.capture.posed_nerfstudio import parse_nerfstudio
 from meshwright.capture.report import plain
+from meshwright.geometry.camera import FLIP_YZ
 from meshwright.geometry.similarity import Similarity2d
 
 CONVENTION = "OpenGL c2w: x right, y up, looks along -z; pixel centres at +0.5"
@@ -78,7 +79,7 @@ def _frame(view: CalibratedView, report: CalibrationReport, given_scales: set[st
         "fl_y": float(camera.K[1, 1]),
         "cx": float(camera.K[0, 2]),
         "cy": float(camera.K[1, 2]),
-        "transform_matrix": (camera.c2w @ OPENGL_TO_OPENCV + 0.0).tolist(),
+        "transform_matrix": (camera.c2w @ FLIP_YZ + 0.0).tolist(),
         "depth_w": view.mask.shape[1],
         "depth_h": view.mask.shape[0],
         "depth_scale": _finite(view.depth_scale),

@@ -13,7 +13,6 @@ from meshwright.capture.capture import Finding
 from meshwright.capture.strict_json import pointer_error
 from meshwright.geometry.camera import Camera
 
-OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 ROTATION_TOLERANCE = 1e-3
 _FARTHEST = 1e9
 

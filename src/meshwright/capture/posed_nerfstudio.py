@@ -16,7 +16,6 @@ from jaxtyping import Float
 
 from meshwright.capture.capture import Finding
 from meshwright.capture.posed import (
-    OPENGL_TO_OPENCV,
     PosedFrame,
     PosedFrames,
     checked_distortion,
@@ -27,7 +26,7 @@ from meshwright.capture.posed import (
     view_name,
 )
 from meshwright.capture.strict_json import pointer_error
-from meshwright.geometry.camera import Camera
+from meshwright.geometry.camera import FLIP_YZ, Camera
 
 INPUT_SPLITS = (None, "input", "train")
 _PINHOLE_MODELS = (None, "PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
@@ -136,7 +135,7 @@ def _pose(rows: Any, pointer: str, path: str, convention: Convention, factor: fl
     if convention.direction == "w2c":
         matrix = np.linalg.inv(matrix)
     if convention.axes == "opengl":
-        matrix = matrix @ OPENGL_TO_OPENCV
+        matrix = matrix @ FLIP_YZ
     matrix[:3, 3] *= factor
     return matrix
 

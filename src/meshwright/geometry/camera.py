@@ -15,6 +15,9 @@ from jaxtyping import Float
 
 Projection = Literal["perspective", "orthographic"]
 
+# `c2w @ FLIP_YZ` turns OpenGL camera axes (x right, y up, looking along -z) into OpenCV's, and back.
+FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
+
 
 @dataclass(frozen=True, eq=False)
 class Camera:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+PLAIN_GREY = 191  # sRGB of a mesh without texture and colours, drawn, written and read; the evaluation set's grey
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from meshwright.geometry.mesh import TexturedMesh
+from meshwright.geometry.mesh import PLAIN_GREY, TexturedMesh
 from meshwright.package.container import BufferBuilder, pack_glb
 from meshwright.package.pixels import MIME_TYPES, ImageFormat, encode_image, srgb_to_linear
 from meshwright.package.prepare import far_origin
@@ -155,16 +155,19 @@ def glb_document(
         "scenes": [{"nodes": [0]}],
         "nodes": [node],
         "meshes": [{"primitives": [primitive], "name": "object"}],
-        "materials": [_material(bool(textures), options.unlit)],
+        "materials": [_material(bool(textures), "COLOR_0" in primitive["attributes"], options.unlit)],
     }
     if options.unlit:
         document["extensionsUsed"] = ["KHR_materials_unlit"]
     return document | textures
 
 
-def _material(textured: bool, unlit: bool) -> dict[str, Any]:
+def _material(textured: bool, colored: bool, unlit: bool) -> dict[str, Any]:
     colour: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
     if textured:
         colour["baseColorTexture"] = {"index": 0}
+    elif not colored:
+        grey = float(srgb_to_linear(np.array(PLAIN_GREY / 255.0)))
+        colour["baseColorFactor"] = [grey, grey, grey, 1.0]
     material: dict[str, Any] = {"name": "material", "pbrMetallicRoughness": colour, "doubleSided": False}
     return material | ({"extensions": {"KHR_materials_unlit": {}}} if unlit else {})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshwright.errors import FileTooLarge, InputError, InvalidFileFormat, MeshwrightError
-from meshwright.geometry.mesh import TexturedMesh, face_area_vectors, vertex_normals
+from meshwright.geometry.mesh import PLAIN_GREY, TexturedMesh, face_area_vectors, vertex_normals
 from meshwright.package.container import unpack_glb
 from meshwright.package.gltf_gate import check_document
 from meshwright.package.merge import Part, Skin, merge_parts
@@ -30,7 +30,6 @@ LINEAR_COLORS = (".glb", ".gltf")
 MAX_BYTES = 2**30
 MAX_COORDINATE = 1e12  # beyond it, areas and volumes lose all digits
 MAX_TILES = 10_000.0  # texture coordinates this large are damage, not tiling
-DEFAULT_GREY = 204  # 0.8 in sRGB, for meshes without any colour
 HINTS = {"mesh_empty": "Export the mesh with its triangles.", "mesh_not_finite": "Repair the mesh in its own tool."}
 
 
@@ -51,7 +50,7 @@ def load_mesh(path: str | Path) -> TexturedMesh:
     parts = [_part(*item, source=source) for item in _geometries(source)]
     if not parts:
         raise _invalid(source, "mesh_empty", "holds no triangles")
-    mesh = merge_parts(parts, DEFAULT_GREY)
+    mesh = merge_parts(parts, PLAIN_GREY)
     if not (face_area_vectors(mesh.vertices, mesh.faces) != 0).any():
         raise _invalid(source, "mesh_degenerate", "has only triangles without area")
     return mesh

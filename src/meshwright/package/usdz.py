@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from meshwright.geometry.mesh import TexturedMesh
+from meshwright.geometry.mesh import PLAIN_GREY, TexturedMesh
 from meshwright.package.glb import Frame
 from meshwright.package.pixels import encode_image, srgb_to_linear
 
@@ -73,7 +73,8 @@ def _tuples(values: np.ndarray) -> str:
 def _material(textured: bool, colored: bool) -> str:
     """A UsdPreviewSurface fed by the texture, by the vertex colours, or plain."""
     path, node = "/object/material", ""
-    colour = "color3f inputs:diffuseColor = (0.8, 0.8, 0.8)"
+    grey = f"{float(srgb_to_linear(np.array(PLAIN_GREY / 255.0))):.7g}"
+    colour = f"color3f inputs:diffuseColor = ({grey}, {grey}, {grey})"
     if textured:
         colour = f"color3f inputs:diffuseColor.connect = <{path}/texture.outputs:rgb>"
         node = _reader("st", "UsdPrimvarReader_float2", "float2") + (

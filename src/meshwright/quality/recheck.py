@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from meshwright.errors import IncompleteResults
-from meshwright.geometry.camera import Camera, Projection
+from meshwright.cameras.nerfstudio import read_cameras
+from meshwright.errors import IncompleteResults, InputError
+from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.quality.heatmap import FOOTER, GAP, HEADER
 from meshwright.quality.metrics import Metrics, Score, psnr, ssim
 from meshwright.quality.reference import WHITE
 from meshwright.quality.verdict import mean_metrics
 
-OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
-PROJECTIONS: dict[str, Projection] = {"PINHOLE": "perspective", "ORTHOPHOTO": "orthographic"}
 ABSENT = Score.absent("needs the capture")
 
 
@@ -37,16 +35,17 @@ def rescore_result(folder: Path, engine: str, mesh: TexturedMesh) -> dict[str, f
         IncompleteResults: reason ``rescore_failed``, when cameras, ``quality.json`` and pictures do not fit together.
     """
     try:
-        frames = {frame["name"]: frame for frame in json.loads((folder / "cameras.json").read_bytes())["frames"]}
+        cameras = read_cameras(json.loads((folder / "cameras.json").read_bytes()))
+        by_name = {frame.name: frame.camera for frame in cameras.frames}
         views = json.loads((folder / engine / "quality.json").read_bytes())["views"]
         chosen = [view for view in views if not view["held_out"]]
         pictures = {view["name"]: _picture(folder, engine, view["heat_map"]) for view in chosen}
         found = {
-            name: score_picture(picture, mesh, frame_camera(frames[name]))
+            name: score_picture(picture, mesh, by_name[name])
             for name, picture in pictures.items()
             if picture is not None
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (InputError, OSError, ValueError, KeyError, TypeError) as error:
         raise IncompleteResults(
             f"The metrics of {engine} cannot be worked out from its files: {error!r}.",
             suggestion="Download or copy the result again.",
@@ -80,13 +79,6 @@ def split_picture(
     rows = slice(HEADER, HEADER + height)
     error = picture[rows, 3 * GAP + 2 * width : 3 * GAP + 3 * width]
     return picture[rows, GAP : GAP + width], (error != WHITE).any(-1)
-
-
-def frame_camera(frame: dict[str, Any]) -> Camera:
-    """The camera of one frame of a result's ``cameras.json``."""
-    K = np.array([[frame["fl_x"], 0.0, frame["cx"]], [0.0, frame["fl_y"], frame["cy"]], [0.0, 0.0, 1.0]])
-    pose = np.array(frame["transform_matrix"], float) @ OPENGL_TO_OPENCV
-    return Camera(K, pose, int(frame["w"]), int(frame["h"]), PROJECTIONS[frame["camera_model"]])
 
 
 def _picture(folder: Path, engine: str, name: str) -> UInt8[np.ndarray, "H W 3"] | None:

@@ -9,14 +9,12 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from meshwright.geometry.camera import Camera
-from meshwright.geometry.mesh import Mesh, TexturedMesh
+from meshwright.geometry.mesh import PLAIN_GREY, Mesh, TexturedMesh
 from meshwright.rendering.raster import ScreenPoints, project_vertices, rasterize_points
 from meshwright.rendering.sampling import Pyramid, build_pyramid, chart_mask, mix_trilinear
 from meshwright.rendering.shading import Shading, Studio, facing_normals, studio_of
 from meshwright.rendering.threads import kernel, over_rows
 from meshwright.rendering.visibility import checked_faces
-
-PLAIN_GREY = 191  # of a mesh without texture and colours, as in the evaluation set
 
 
 @dataclass(frozen=True, eq=False)

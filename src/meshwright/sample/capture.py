@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from meshwright.geometry.camera import FLIP_YZ
 from meshwright.progress import Context
 from meshwright.sample.encoding import MILLIMETRE, encode_steps
 from meshwright.sample.scene import Sample, SampleOptions, Shot, make_sample
 
 FINE_STEPS = 1e-4  # of the object's diagonal: the resolution of the truth's 16-bit depth
-OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 CONVENTION = "OpenGL c2w: x right, y up, looks along -z; pixel centres at +0.5"
 
 
@@ -135,7 +135,7 @@ def truth_cameras_json(sample: Sample) -> dict[str, Any]:
 
 def camera_frame(shot: Shot, folder: str = "multi_views") -> dict[str, Any]:
     """One frame in nerfstudio's form (OpenGL axes)."""
-    K, pose = shot.camera.K, shot.camera.c2w @ OPENCV_TO_OPENGL
+    K, pose = shot.camera.K, shot.camera.c2w @ FLIP_YZ
     return {
         "name": shot.name,
         "w": shot.camera.width,
