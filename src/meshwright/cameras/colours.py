@@ -18,7 +18,7 @@ def map_colours(rgb: UInt8[np.ndarray, "h w 3"], observation: Observation) -> Fl
     from PIL import Image
 
     small = np.asarray(Image.fromarray(rgb).resize(observation.size, Image.Resampling.BOX), np.float32)
-    return ndimage.gaussian_filter(small, (1.5, 1.5, 0))
+    return ndimage.gaussian_filter(small, (0.6, 0.6, 0))
 
 
 def colours_at(

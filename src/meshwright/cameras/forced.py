@@ -1,8 +1,9 @@
 """``--rig``: what the user already knows about the rig, as facts that hypotheses must agree with.
 
-``viewer``, ``object`` or a list of ``key=value``: ``naming=viewer|object``, ``fov=DEGREES``, ``law=linear|inverse|near_bright``,
-``ray=yes|no``, ``offset=yes|no``, ``projection=perspective|orthographic``, ``mirror=VIEW|none``, and ``VIEW=DEGREES`` for the
-clockwise turn of a view's image. ``withhold`` solves the cameras although the capture has some.
+``viewer``, ``object`` or a list of ``key=value``: ``naming=viewer|object``, ``fov=DEGREES``,
+``law=linear|inverse|near_bright``, ``ray=yes|no``, ``offset=yes|no``, ``projection=perspective|orthographic``,
+``mirror=VIEW|none``, and ``VIEW=DEGREES`` for the clockwise turn of a view's image. ``solve`` (or ``withhold``) alone
+solves the cameras although the capture has some.
 """
 
 from __future__ import annotations

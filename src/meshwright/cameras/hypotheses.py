@@ -1,4 +1,4 @@
-"""Discrete hypotheses about a rig: which slot each view took, how its image was turned or mirrored, how depth was stored.
+"""Discrete hypotheses about a rig: which slot each view took, and how its image was turned or mirrored.
 
 The plain hypotheses (both left/right namings, any roll of top and bottom) need no excuse. Each of the others adds ONE
 anomaly to a plain one: a mirrored view, two views swapped, a side view turned. They are chosen only where they fit

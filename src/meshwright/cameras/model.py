@@ -1,13 +1,14 @@
 """The rig as a vector of unknowns: what is fixed by a hypothesis, what is fitted, and how one becomes poses.
 
-Unknowns: ``kappa`` = tan(fov / 2) of the image's longer half (rig cameras stand at distance 1 / kappa, so that a half image is one unit
-at the rig's centre whatever the field of view, and an orthographic camera is the same rig without the division by
-depth), per view the depth at two anchor values (near and far; one if the law goes through zero), and optionally per
-view a small rotation and shift.
+Unknowns: ``kappa`` = tan(fov / 2) of the image's longer half (rig cameras stand at distance 1 / kappa, so that a half
+image is one unit at the rig's centre whatever the field of view, and an orthographic camera is the same rig without
+the division by depth), per view the depth at two anchor values (near and far; one if the law goes through zero), and
+optionally per view a small rotation and shift.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from meshwright.geometry.rotations import exp_so3
 
 @dataclass(frozen=True)
 class DepthLaw:
-    """How stored values become depth: ``value ~ z`` or ``1 / z``; through zero or with an offset; along z or the ray."""
+    """How stored values become depth: as z or 1 / z; through zero or with an offset; along z or the ray."""
 
     inverse: bool = False
     offset: bool = False
@@ -121,23 +122,25 @@ class RigModel:
         return out + [v for v in views for _ in range(3)] * 2 if self.fit_poses else out
 
 
-def rig_intrinsics(observations: list[Observation], sizes: list[tuple[int, int]], mirrored) -> Float[np.ndarray, "n 4"]:
+def rig_intrinsics(
+    observations: Sequence[Observation], sizes: Sequence[tuple[int, int]], mirrored: Sequence[bool]
+) -> Float[np.ndarray, "n 4"]:
     """Map pixels per slope unit and centre; a mirrored view has a negative horizontal focal length."""
-    rows = []
+    rows: list[list[float]] = []
     for o, (w, h), flip in zip(observations, sizes, mirrored, strict=True):
         half = 0.5 * max(w, h) * o.scale
         rows.append([-half if flip else half, half, 0.5 * w * o.scale, 0.5 * h * o.scale])
     return np.array(rows)
 
 
-def axis_extents(rotation: Float[np.ndarray, "n 3 3"], supports: Float[np.ndarray, "n k"]):
-    """A function direction -> how far the object reaches along it (half-image units), from the views that see it sideways.
+def axis_extents(rotation: Float[np.ndarray, "n 3 3"], supports: Float[np.ndarray, "n k"]) -> Callable[..., float]:
+    """A function: world direction -> how far the object reaches along it, in half-image units.
 
-    ``supports`` are `support_function` values of the views; the median over those whose image plane holds the direction.
+    ``supports`` are `support_function` values of the views; the median over those that see the direction sideways.
     """
 
     def reach(direction: Float[np.ndarray, "3"]) -> float:
-        found = []
+        found: list[float] = []
         for r, s in zip(rotation, supports, strict=True):
             flat = r[:, :2].T @ direction
             if np.linalg.norm(flat) > 0.9:
@@ -148,7 +151,12 @@ def axis_extents(rotation: Float[np.ndarray, "n 3 3"], supports: Float[np.ndarra
 
 
 def initial_depths(
-    observations: list[Observation], rotation, supports, kappa: float, law: DepthLaw, centre_distance: float
+    observations: Sequence[Observation],
+    rotation: Float[np.ndarray, "n 3 3"],
+    supports: Float[np.ndarray, "n k"],
+    kappa: float,
+    law: DepthLaw,
+    centre_distance: float,
 ) -> Float[np.ndarray, "n 2"]:
     """First guess of z at the anchors: the nearest point is where the silhouettes seen from the side end."""
     reach = axis_extents(rotation, supports)
@@ -176,6 +184,8 @@ def anchor_values(o: Observation, law: DepthLaw) -> tuple[float, float]:
     return (high, low) if law.inverse or law.near_bright else (low, high)
 
 
-def view_supports(observations: list[Observation], intrinsics) -> Float[np.ndarray, "n k"]:
+def view_supports(
+    observations: Sequence[Observation], intrinsics: Float[np.ndarray, "n 4"]
+) -> Float[np.ndarray, "n k"]:
     """`support_function` of every view."""
     return np.stack([support_function(o.distance, k) for o, k in zip(observations, intrinsics, strict=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -67,7 +68,8 @@ def _window_mean(values, radius, tolerance):  # pragma: no cover - compiled
 
 def drop_specks(valid: Bool[np.ndarray, "h w"], least: int = STRAY_PIXELS) -> Bool[np.ndarray, "h w"]:
     """The mask without components smaller than ``least`` pixels (all kept when every one is small)."""
-    labels, count = ndimage.label(valid, structure=np.ones((3, 3)))
+    found: Any = ndimage.label(valid, structure=np.ones((3, 3)))
+    labels, count = found
     if count <= 1:
         return valid
     area = np.bincount(labels.ravel())
@@ -80,8 +82,7 @@ def signed_distance(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Distance to the mask's contour in pixels: positive outside, negative inside, zero between pixels."""
     if mask.all() or not mask.any():
         return np.full(mask.shape, -1e3 if mask.all() else 1e3)
-    outside = ndimage.distance_transform_edt(~mask)
-    inside = ndimage.distance_transform_edt(mask)
+    outside, inside = (np.asarray(ndimage.distance_transform_edt(m)) for m in (~mask, mask))
     return np.where(mask, 0.5 - inside, outside - 0.5)
 
 
@@ -147,7 +148,9 @@ def _reduce(values: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"], fac
     return np.where(count * 2 > blocks.shape[-1], mean, 0.0)
 
 
-def _draw_samples(smooth, distance, jump, count, seed):
+def _draw_samples(
+    smooth: Float[np.ndarray, "h w"], distance: Float[np.ndarray, "h w"], jump: float, count: int, seed: int
+) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, "m"]]:
     """Stratified sample pixels away from the contour (its depths are mixed) and from depth jumps."""
     high = ndimage.maximum_filter(smooth, 3)
     low = ndimage.minimum_filter(np.where(smooth > 0, smooth, np.inf), 3)
@@ -163,7 +166,7 @@ def _draw_samples(smooth, distance, jump, count, seed):
     return np.stack([xs[picks] + 0.5, ys[picks] + 0.5], -1), smooth[ys[picks], xs[picks]]
 
 
-def support_function(distance: Float[np.ndarray, "h w"], intrinsics) -> Float[np.ndarray, "k"]:
+def support_function(distance: Float[np.ndarray, "h w"], intrinsics: Float[np.ndarray, "4"]) -> Float[np.ndarray, "k"]:
     """Furthest reach of the silhouette along `DIRECTIONS`, in slope units."""
     ys, xs = np.nonzero(distance < 0)
     fx, fy, cx, cy = intrinsics
@@ -176,7 +179,7 @@ def stack_maps(observations: list[Observation]) -> Maps:
     h = max(o.size[1] for o in observations)
     w = max(o.size[0] for o in observations)
 
-    def padded(image, fill):
+    def padded(image: Float[np.ndarray, "a b"], fill: float) -> Float[np.ndarray, "h w"]:
         return np.pad(image, ((0, h - image.shape[0]), (0, w - image.shape[1])), constant_values=fill)
 
     return Maps(
@@ -189,10 +192,26 @@ def stack_maps(observations: list[Observation]) -> Maps:
 
 def stack_samples(observations: list[Observation], per_view: int | None = None) -> Samples:
     """All views' samples (thinned evenly to ``per_view``)."""
-    views, uvs, values = [], [], []
+    views: list[np.ndarray] = []
+    uvs: list[np.ndarray] = []
+    values: list[np.ndarray] = []
     for index, o in enumerate(observations):
         stride = max(1, len(o.sampled) // per_view) if per_view else 1
         uvs.append(o.uv[::stride])
         values.append(o.sampled[::stride])
+        views.append(np.full(len(values[-1]), index, np.int64))
+    return Samples(np.concatenate(views), np.concatenate(uvs), np.concatenate(values))
+
+
+def stack_dense(observations: list[Observation], stride: int = 2) -> Samples:
+    """Samples on a regular grid of map pixels, up to the contour."""
+    views: list[np.ndarray] = []
+    uvs: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    for index, o in enumerate(observations):
+        ys, xs = np.nonzero((o.values > 0) & (o.distance < -0.75))
+        keep = (ys % stride == 0) & (xs % stride == 0)
+        uvs.append(np.stack([xs[keep] + 0.5, ys[keep] + 0.5], -1))
+        values.append(o.values[ys[keep], xs[keep]].astype(float))
         views.append(np.full(len(values[-1]), index, np.int64))
     return Samples(np.concatenate(views), np.concatenate(uvs), np.concatenate(values))

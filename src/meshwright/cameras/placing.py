@@ -87,7 +87,7 @@ def place_view(
 
 
 def object_bounds(views: tuple[CalibratedView, ...]) -> Float[np.ndarray, "2 3"]:
-    """Bounding box of all depth points, without the outermost 0.02 % of each view; from the masks' rays if no depth is there."""
+    """Box of all depth points but the outermost 0.02 % of each view; of the masks' cones where there is no depth."""
     boxes = [
         np.percentile(view_points(v, 5), [0.02, 99.98], axis=0) for v in views if v.depth is not None and v.mask.any()
     ]

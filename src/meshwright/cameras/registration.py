@@ -22,7 +22,7 @@ SHARP = 0.0015  # contours this close (share of the width) are the same contour:
 
 @dataclass(frozen=True)
 class Registration:
-    """The similarity (surface to RGB), the silhouettes' IoU before and after, and the contours' median gap (share of width)."""
+    """The similarity (surface to RGB), the silhouettes' IoU before and after, the contours' median gap (of width)."""
 
     similarity: Similarity2d
     iou_before: float
@@ -63,7 +63,7 @@ def _working(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "a b"]:
     scale = WORK_SIZE / mask.shape[1]
     if scale >= 1:
         return mask
-    return ndimage.zoom(mask.astype(np.float32), scale, order=1, grid_mode=True, mode="nearest") > 0.5
+    return np.asarray(ndimage.zoom(mask.astype(np.float32), scale, order=1, grid_mode=True, mode="nearest")) > 0.5
 
 
 def _contour(
@@ -74,7 +74,7 @@ def _contour(
     ys, xs = np.nonzero(band & mask)
     keep = np.linspace(0, len(xs) - 1, min(most, len(xs))).astype(int)
     ys, xs = ys[keep], xs[keep]
-    gy, gx = np.gradient(ndimage.gaussian_filter(distance, 1.0))
+    gy, gx = (np.asarray(g) for g in np.gradient(ndimage.gaussian_filter(distance, 1.0)))
     normal = np.stack([gx[ys, xs], gy[ys, xs]], -1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     points = np.stack([xs + 0.5, ys + 0.5], -1) - normal * (distance[ys, xs] * mask.shape[1])[:, None]
@@ -103,16 +103,22 @@ def _moments_start(a: Bool[np.ndarray, "h w"], b: Bool[np.ndarray, "H W"]) -> Si
     return bounded(Similarity2d(scale, 0.0, float(shift[0]), float(shift[1])))
 
 
-def _fit(start: Similarity2d, edge_a, edge_b, field_a, field_b) -> Similarity2d:
+def _fit(
+    start: Similarity2d,
+    edge_a: Float[np.ndarray, "n 2"],
+    edge_b: Float[np.ndarray, "m 2"],
+    field_a: Float[np.ndarray, "h w"],
+    field_b: Float[np.ndarray, "H W"],
+) -> Similarity2d:
     """Robust two-way contour distance, minimised over the four parameters."""
     turn = np.radians(MAX_TURN_DEG)
     low = np.array([np.log(1 / (1 + MAX_SCALE)), -turn, -MAX_SHIFT, -MAX_SHIFT]) - 1e-9
     high = np.array([np.log(1 + MAX_SCALE), turn, MAX_SHIFT, MAX_SHIFT]) + 1e-9
 
-    def unpack(x):
+    def unpack(x: Float[np.ndarray, "4"]) -> Similarity2d:
         return Similarity2d(float(np.exp(x[0])), float(x[1]), float(x[2]), float(x[3]))
 
-    def residuals(x):
+    def residuals(x: Float[np.ndarray, "4"]) -> Float[np.ndarray, "n+m"]:
         s = unpack(x)
         return np.concatenate(
             [_lookup(field_b, _apply(s, edge_a)), s.scale * _lookup(field_a, _apply(s.inverse(), edge_b))]
@@ -125,7 +131,7 @@ def _fit(start: Similarity2d, edge_a, edge_b, field_a, field_b) -> Similarity2d:
     return unpack(x)
 
 
-def _gap(field_b, edge_a, s: Similarity2d) -> float:
+def _gap(field_b: Float[np.ndarray, "H W"], edge_a: Float[np.ndarray, "n 2"], s: Similarity2d) -> float:
     return float(np.median(np.abs(_lookup(field_b, _apply(s, edge_a)))))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from meshwright.cameras.model import RigModel
 from meshwright.cameras.registration import Registration
 from meshwright.cameras.search import Candidate, Evidence, Outcome
 from meshwright.cameras.solve import Problem, pair_table
@@ -28,7 +29,9 @@ def describe(candidate: Candidate, names: Sequence[str]) -> dict[str, object]:
     }
 
 
-def residual_rows(problem: Problem, model, names: Sequence[str], diagonal: float) -> tuple[dict[str, object], ...]:
+def residual_rows(
+    problem: Problem, model: RigModel, names: Sequence[str], diagonal: float
+) -> tuple[dict[str, object], ...]:
     """One row per ordered pair: points of ``from`` against what ``to`` saw, percent of the diagonal."""
     table = pair_table(problem, model, diagonal)
     return tuple(
@@ -62,18 +65,15 @@ def solved_report(
 
 
 def _findings(outcome: Outcome, names: Sequence[str], residual_pct: float) -> tuple[Finding, ...]:
-    found = []
+    found: list[Finding] = []
     anomaly = outcome.best.arrangement.anomaly
     if anomaly:
-        found.append(Finding(
-            "view_anomaly", f"The views only fit together if {anomaly}; it was undone.", "Check how the views were exported."
-        ))  # fmt: skip
+        message = f"The views only fit together if {anomaly}; it was undone."
+        found.append(Finding("view_anomaly", message, "Check how the views were exported."))
     if outcome.tie:
         others = "; ".join(sorted({_difference(outcome.best, c, names) for c in outcome.tied}))
-        found.append(Finding(
-            "rig_tie", f"Neither depth nor colour tells this rig from: {others}.", "Fix it with --rig if the result is turned.",
-            severity="info",
-        ))  # fmt: skip
+        message = f"Neither depth nor colour tells this rig from: {others}."
+        found.append(Finding("rig_tie", message, "Fix it with --rig if the result is turned.", severity="info"))
     if residual_pct > POOR_PCT:
         found.append(Finding(
             "views_inconsistent",
@@ -95,7 +95,7 @@ def _difference(best: Candidate, other: Candidate, names: Sequence[str]) -> str:
 
 def registration_findings(names: Sequence[str], registrations: Sequence[Registration | None]) -> tuple[Finding, ...]:
     """Remarks on RGB images that do not lie on their depth."""
-    found = []
+    found: list[Finding] = []
     for name, r in zip(names, registrations, strict=True):
         if r is not None and r.iou < 0.97:
             found.append(Finding(
@@ -108,8 +108,10 @@ def registration_findings(names: Sequence[str], registrations: Sequence[Registra
             s = r.similarity
             found.append(Finding(
                 "rgb_registered",
-                f"The RGB of {name} was laid on its depth: scale {s.scale:.3f}, turn {np.degrees(s.angle_rad):.2f} degrees, "
-                f"shift {100 * s.shift_x:.1f} %, {100 * s.shift_y:.1f} % of the width (IoU {r.iou_before:.3f} -> {r.iou:.3f}).",
+                f"The RGB of {name} was laid on its depth: scale {s.scale:.3f}, "
+                f"turn {np.degrees(s.angle_rad):.2f} degrees, "
+                f"shift {100 * s.shift_x:.1f} %, {100 * s.shift_y:.1f} % of the width "
+                f"(IoU {r.iou_before:.3f} -> {r.iou:.3f}).",
                 view=name,
                 severity="info",
             ))  # fmt: skip

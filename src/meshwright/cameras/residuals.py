@@ -1,4 +1,4 @@
-"""How well depth maps of several views agree: one compiled kernel, and its readable twin.
+"""How well depth maps of several views agree: one compiled kernel (readable twin: `residuals_reference`).
 
 A sample point of view i, lifted by its depth, is projected into view j. Outside j's silhouette the residual is the
 distance to the silhouette; inside it is ``D_j - z``: positive where the point floats in free space that j saw
@@ -16,6 +16,7 @@ from numba import njit
 
 SKIPPED, INSIDE, OUTSIDE = 0, 1, 2
 LINEAR, INVERSE = 0, 1
+BEHIND_CAMERA = 0.05  # z in units of the rig's distance below which a point counts as behind the camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,10 @@ class Samples:
     view: Int[np.ndarray, "m"]
     uv: Float[np.ndarray, "m 2"]
     value: Float[np.ndarray, "m"]
+
+
+# Residual (m n), state (m n, one of SKIPPED, INSIDE, OUTSIDE) and support function (n k).
+Residuals = tuple[Float[np.ndarray, "m n"], UInt8[np.ndarray, "m n"], Float[np.ndarray, "n k"]]
 
 
 @njit(cache=True, inline="never")
@@ -101,50 +106,39 @@ def _bilinear(image, j, x, y):  # pragma: no cover - compiled
 
 
 @njit(cache=True)
+def _ahead(v, a, b, kind, ray, slope2, z, way_out):  # pragma: no cover - compiled
+    """How far a point at depth z lies in front of what was seen there (value v)."""
+    d = _depth(v, a, b, kind, ray, slope2) - z
+    # a point just inside the contour violates free space at most by its way out of the silhouette
+    return way_out if d > 0 and d > way_out else d
+
+
+@njit(cache=True)
 def _kernel(
-    view,
-    uv,
-    value,
-    rotation,
-    centre,
-    intr,
-    law,
-    kappa,
-    kind,
-    ray,
-    ortho,
-    values,
-    distance,
-    sizes,
-    jump,
-    only,
-    out,
-    state,
-    directions,
-    support,
-):  # pragma: no cover - compiled
-    n = rotation.shape[0]
+    view, uv, value, rotation, centre, intr, law, kappa, kind, ray, ortho, values, distance, sizes, jump,
+    only, out, state, directions, support,
+):  # fmt: skip  # pragma: no cover - compiled
     support[:, :] = -1e9
     for s in range(view.shape[0]):
         i = view[s]
         sx, sy = (uv[s, 0] - intr[i, 2]) / intr[i, 0], (uv[s, 1] - intr[i, 3]) / intr[i, 1]
-        slope2 = (sx * sx + sy * sy) * kappa * kappa
-        z = _depth(value[s], law[i, 0], law[i, 1], kind, ray, slope2)
+        z = _depth(value[s], law[i, 0], law[i, 1], kind, ray, (sx * sx + sy * sy) * kappa * kappa)
         k = 1.0 if ortho else z * kappa
         lx, ly = sx * k, sy * k
         px = rotation[i, 0, 0] * lx + rotation[i, 0, 1] * ly + rotation[i, 0, 2] * z + centre[i, 0]
         py = rotation[i, 1, 0] * lx + rotation[i, 1, 1] * ly + rotation[i, 1, 2] * z + centre[i, 1]
         pz = rotation[i, 2, 0] * lx + rotation[i, 2, 1] * ly + rotation[i, 2, 2] * z + centre[i, 2]
-        for j in range(n):
+        for j in range(rotation.shape[0]):
             if j == i:
                 continue
+            wanted = only < 0 or only == i or only == j
             qx, qy, qz = px - centre[j, 0], py - centre[j, 1], pz - centre[j, 2]
             jx = rotation[j, 0, 0] * qx + rotation[j, 1, 0] * qy + rotation[j, 2, 0] * qz
             jy = rotation[j, 0, 1] * qx + rotation[j, 1, 1] * qy + rotation[j, 2, 1] * qz
             jz = rotation[j, 0, 2] * qx + rotation[j, 1, 2] * qy + rotation[j, 2, 2] * qz
             if not ortho:
-                if jz * kappa < 0.05:
-                    if only < 0 or only == i or only == j:
+                if jz * kappa < BEHIND_CAMERA:
+                    if wanted:
                         out[s, j], state[s, j] = 1.0, 2
                     continue
                 jx, jy = jx / (jz * kappa), jy / (jz * kappa)
@@ -152,39 +146,35 @@ def _kernel(
                 e = jx * directions[d, 0] + jy * directions[d, 1]
                 if e > support[j, d]:
                     support[j, d] = e
-            if only >= 0 and only != i and only != j:
+            if not wanted:
                 continue
+            out[s, j], state[s, j] = 0.0, 0
             mx, my = jx * intr[j, 0] + intr[j, 2], jy * intr[j, 1] + intr[j, 3]
             pixel = (1.0 if ortho else jz * kappa) / intr[j, 1]
-            w, h = float(sizes[j, 0]), float(sizes[j, 1])
-            cx, cy = min(max(mx, 0.5), w - 0.5), min(max(my, 0.5), h - 0.5)
+            cx, cy = min(max(mx, 0.5), sizes[j, 0] - 0.5), min(max(my, 0.5), sizes[j, 1] - 0.5)
             away = np.sqrt((mx - cx) ** 2 + (my - cy) ** 2)
             outside = _bilinear(distance, j, cx, cy)
-            if away > 0:
-                if outside < 0:
-                    # beyond the image's border nothing was seen: no evidence against the point
-                    out[s, j], state[s, j] = 0.0, 0
-                    continue
-                outside += away
+            if away > 0 and outside < 0:
+                continue  # beyond the image's border nothing was seen: no evidence against the point
+            outside += away
             if outside > 0:
                 out[s, j], state[s, j] = outside * pixel, 2
                 continue
             v = _lookup(values, j, mx, my, jump[j])
-            if v <= 0:
-                out[s, j], state[s, j] = 0.0, 0
-                continue
-            slope2 = (jx * jx + jy * jy) * kappa * kappa
-            seen = _depth(v, law[j, 0], law[j, 1], kind, ray, slope2)
-            d = seen - jz
-            # a point just inside the contour violates free space at most by its way out of the silhouette
-            if d > 0 and d > -outside * pixel:
-                d = -outside * pixel
-            out[s, j], state[s, j] = d, 1
+            if v > 0:
+                slope2 = (jx * jx + jy * jy) * kappa * kappa
+                out[s, j] = _ahead(v, law[j, 0], law[j, 1], kind, ray, slope2, jz, -outside * pixel)
+                state[s, j] = 1
 
 
 def pair_residuals(
-    samples: Samples, poses: Poses, maps: Maps, directions: Float[np.ndarray, "k 2"], base=None, only: int = -1
-) -> tuple[Float[np.ndarray, "m n"], UInt8[np.ndarray, "m n"], Float[np.ndarray, "n k"]]:
+    samples: Samples,
+    poses: Poses,
+    maps: Maps,
+    directions: Float[np.ndarray, "k 2"],
+    base: Residuals | None = None,
+    only: int = -1,
+) -> Residuals:
     """Residual and state of every sample in every other view, and the support function of what projects into a view.
 
     ``base`` with ``only`` re-evaluates just the pairs that view ``only`` takes part in and copies the rest.
@@ -197,8 +187,8 @@ def pair_residuals(
     support = np.empty((n, len(directions)))
     _kernel(
         samples.view, samples.uv, samples.value, poses.rotation, poses.centre, poses.intrinsics, poses.law,
-        float(poses.kappa), poses.kind, poses.ray, poses.orthographic, maps.values, maps.distance, maps.sizes, maps.jump,
-        only, out, state, directions, support,
+        float(poses.kappa), poses.kind, poses.ray, poses.orthographic, maps.values, maps.distance, maps.sizes,
+        maps.jump, only, out, state, directions, support,
     )  # fmt: skip
     return out, state, support
 
@@ -206,7 +196,7 @@ def pair_residuals(
 def project_pairs(
     samples: Samples, poses: Poses, target: int
 ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, "m"], Float[np.ndarray, "m"]]:
-    """Map coordinates, slope length squared and z of all samples in view ``target``: the kernel's geometry, readably."""
+    """Map coordinates, tan^2 of the angle to the axis, and z of all samples in view ``target``."""
     intr, kappa = poses.intrinsics, poses.kappa
     slopes = (samples.uv - intr[samples.view, 2:]) / intr[samples.view, :2]
     z = law_depth(samples.value, poses.law[samples.view], poses, (slopes**2).sum(-1) * kappa**2)
@@ -218,8 +208,10 @@ def project_pairs(
     return flat * intr[target, :2] + intr[target, 2:], (flat**2).sum(-1) * kappa**2, seen[:, 2]
 
 
-def law_depth(value, law, poses: Poses, slope2):
-    """z of stored values under a law."""
+def law_depth(
+    value: Float[np.ndarray, "m"], law: Float[np.ndarray, "m 2"], poses: Poses, slope2: Float[np.ndarray, "m"]
+) -> Float[np.ndarray, "m"]:
+    """z of stored values under a law; ``slope2`` is tan^2 of the angle to the optical axis."""
     z = law[..., 0] * value + law[..., 1]
     z = 1.0 / np.maximum(z, 1e-9) if poses.kind == INVERSE else z
     return z / np.sqrt(1.0 + slope2) if poses.ray else z

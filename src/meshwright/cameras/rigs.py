@@ -1,7 +1,7 @@
 """Rigs: where the cameras of named views stand before anything is measured.
 
-The canonical rig has six slots on the axes, named as the viewer sees them with the object's front at +Z: right is +X, left
-is -X. Every camera looks at the origin. Top has image-up = -Z (the front at the image's lower edge), bottom +Z.
+The canonical rig has six slots on the axes, named as the viewer sees them with the object's front at +Z: right is +X,
+left is -X. Every camera looks at the origin. Top has image-up = -Z (the front at the image's lower edge), bottom +Z.
 """
 
 from __future__ import annotations

@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 
 from meshwright.cameras.model import RigModel
 from meshwright.cameras.observations import DIRECTIONS
-from meshwright.cameras.residuals import INSIDE, SKIPPED, Maps, Samples, pair_residuals
+from meshwright.cameras.residuals import INSIDE, SKIPPED, Maps, Residuals, Samples, pair_residuals
+
+Pairs = Float[np.ndarray, "m n"]  # one number per sample and view
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ class Problem:
     supports: Float[np.ndarray, "n k"]
     kernel: Kernel = Kernel()
 
-    def residuals(self, model: RigModel, base=None, only: int = -1):
+    def residuals(self, model: RigModel, base: Residuals | None = None, only: int = -1) -> Residuals:
         """Raw kernel output at a model."""
         return pair_residuals(self.samples, model.poses(), self.maps, DIRECTIONS, base, only)
 
 
-def _weights(r, state, near, kernel: Kernel):
+def _weights(
+    r: Pairs, state: UInt8[np.ndarray, "m n"], near: Bool[np.ndarray, "m n"], kernel: Kernel
+) -> tuple[Pairs, float]:
     """Square-root weights and the robust cost of the pairs; points behind count only where ``near`` holds."""
     width = np.where(r > 0, kernel.violation, kernel.behind)
     share = 1.0 / (1.0 + (r / width) ** 2)
@@ -64,17 +68,17 @@ def _weights(r, state, near, kernel: Kernel):
     return np.where(live, share / np.sqrt(pairs), 0.0), cost
 
 
-def _near(r, state, kernel: Kernel):
+def _near(r: Pairs, state: UInt8[np.ndarray, "m n"], kernel: Kernel) -> Bool[np.ndarray, "m n"]:
     """Pairs that look at one surface: chosen once per step, so that a pair which turns hidden cannot pay for itself."""
     return (state == INSIDE) & (np.abs(r) < 2.5 * kernel.behind)
 
 
-def _gaps(support, problem: Problem):
+def _gaps(support: Float[np.ndarray, "n k"], problem: Problem) -> Float[np.ndarray, "g"]:
     gap = problem.supports - np.maximum(support, -2.0) - problem.kernel.slack
     return (np.clip(gap, 0.0, 0.5) * np.sqrt(problem.kernel.coverage / gap.size)).ravel()
 
 
-def _prior(model: RigModel, kernel: Kernel):
+def _prior(model: RigModel, kernel: Kernel) -> Float[np.ndarray, "q"]:
     if not model.fit_poses:
         return np.zeros(0)
     scale = 0.004 / np.sqrt(model.turn.size)
@@ -82,7 +86,7 @@ def _prior(model: RigModel, kernel: Kernel):
 
 
 def residual_of(problem: Problem, model: RigModel) -> float:
-    """Mean violation plus 0.3 x mean uncovered reach, clipped at 6 % of two half images: the figure to compare hypotheses by."""
+    """Mean violation (clipped at 0.12, 6 % of an image) + 0.3 x mean uncovered reach: what hypotheses are judged by."""
     r, state, support = problem.residuals(model)
     live = state != SKIPPED
     violation = np.clip(r, 0.0, 0.12)[live].mean() if live.any() else 1.0
@@ -90,8 +94,9 @@ def residual_of(problem: Problem, model: RigModel) -> float:
     return float(violation + 0.3 * gap.mean())
 
 
-def _jacobian(problem: Problem, model: RigModel, base, weights):
-    x, columns = model.vector(), []
+def _jacobian(problem: Problem, model: RigModel, base: Residuals, weights: Pairs) -> Float[np.ndarray, "f p"]:
+    x = model.vector()
+    columns: list[np.ndarray] = []
     gaps, prior = _gaps(base[2], problem), _prior(model, problem.kernel)
     for k, view in enumerate(model.view_of_parameter()):
         step = np.zeros_like(x)
@@ -111,7 +116,7 @@ def fit(
     problem: Problem, model: RigModel, schedule: tuple[float, ...] = (0.04, 0.015, 0.006), iterations: int = 8
 ) -> Fit:
     """Minimise the cost from ``model``, once per width of the band in which two surfaces count as one."""
-    used = 0
+    used, cost = 0, np.inf
     for width in schedule:
         stage = replace(problem, kernel=replace(problem.kernel, behind=width))
         model, cost, n = _descend(stage, model, iterations)
@@ -119,10 +124,13 @@ def fit(
     return Fit(model, cost, residual_of(problem, model), used)
 
 
-def _descend(problem: Problem, model: RigModel, iterations: int, tolerance: float = 3e-4):
+def _descend(
+    problem: Problem, model: RigModel, iterations: int, tolerance: float = 3e-4
+) -> tuple[RigModel, float, int]:
     kernel, damping, cost, used = problem.kernel, 1e-3, np.inf, 0
     base = problem.residuals(model)
-    for used in range(1, iterations + 1):
+    for _ in range(iterations):
+        used += 1
         near = _near(base[0], base[1], kernel)
         weights, data = _weights(base[0], base[1], near, kernel)
         gaps, prior = _gaps(base[2], problem), _prior(model, kernel)
@@ -147,8 +155,23 @@ def _descend(problem: Problem, model: RigModel, iterations: int, tolerance: floa
     return model, cost, used
 
 
+def scanned(problem: Problem, model: RigModel, reach: float = 0.12, steps: int = 17, sweeps: int = 2) -> RigModel:
+    """Depth scales of one view after the other set to the best of a grid: out of side valleys."""
+    best = residual_of(problem, model)
+    for _ in range(sweeps):
+        for view in range(model.count):
+            for factor in np.exp(np.linspace(-reach, reach, steps)):
+                depths = model.depths.copy()
+                depths[view] *= factor
+                trial = replace(model, depths=depths)
+                residual = residual_of(problem, trial)
+                if residual < best:
+                    best, model = residual, trial
+    return model
+
+
 def pair_table(problem: Problem, model: RigModel, diagonal: float) -> Float[np.ndarray, "n n"]:
-    """Mean violation of view i's points in view j, in percent of the object's diagonal (NaN-free; 0 on the diagonal)."""
+    """Mean violation of view i's points in view j, percent of the object's diagonal (0 where nothing met)."""
     r, state, _ = problem.residuals(model)
     n = model.count
     table = np.zeros((n, n))

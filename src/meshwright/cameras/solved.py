@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
 from meshwright.cameras.forced import ForcedRig, parse_rig
-from meshwright.cameras.hypotheses import Arrangement, arrangements, slots_of_names
+from meshwright.cameras.hypotheses import arrangements, slots_of_names
 from meshwright.cameras.model import RigModel
-from meshwright.cameras.observations import observe
+from meshwright.cameras.observations import Observation, observe
 from meshwright.cameras.placing import (
     ViewImages,
     moved_view,
@@ -18,9 +18,10 @@ from meshwright.cameras.placing import (
     place_view,
     view_images,
 )
+from meshwright.cameras.registration import Registration
 from meshwright.cameras.report import registration_findings, solved_report
-from meshwright.cameras.search import Candidate, Evidence, Outcome, search
-from meshwright.capture.calibrated import CalibratedCapture, CalibrationReport
+from meshwright.cameras.search import Evidence, search
+from meshwright.capture.calibrated import CalibratedCapture, CalibratedView, CalibrationReport
 from meshwright.capture.capture import Capture, Finding
 from meshwright.errors import InputError
 from meshwright.geometry.camera import Camera
@@ -35,8 +36,8 @@ def calibrate_solved(capture: Capture, rig: str | None, register: bool, context:
     slots = slots_of_names(capture.names)
     if slots is None:
         raise InputError(
-            f"The capture's {len(capture.views)} views have no cameras, and their names ({', '.join(capture.names[:4])}, ...) "
-            "are not those of a known rig.",
+            f"The capture's {len(capture.views)} views have no cameras, and their names "
+            f"({', '.join(capture.names[:4])}, ...) are not those of a known rig.",
             reason="cameras_unsolvable",
             suggestion="Name the views front, back, left, right, top, bottom, or add a cameras.json.",
         )
@@ -45,12 +46,16 @@ def calibrate_solved(capture: Capture, rig: str | None, register: bool, context:
     return _from_depth(capture, slots, forced, register, context)
 
 
-def _from_depth(capture, slots, forced: ForcedRig, register: bool, context: Context) -> CalibratedCapture:
-    observations = []
+def _from_depth(
+    capture: Capture, slots: Sequence[str], forced: ForcedRig, register: bool, context: Context
+) -> CalibratedCapture:
+    observations: list[Observation] = []
+    sizes: list[tuple[int, int]] = []
     for index, view in enumerate(capture.views):
         context.report(0.15 * index / len(capture.views), f"reading the depth of {view.name}")
+        assert view.depth is not None
         observations.append(observe(view.name, view.depth.values))
-    sizes = [view.depth.values.shape[::-1] for view in capture.views]
+        sizes.append((view.depth.values.shape[1], view.depth.values.shape[0]))
     evidence = Evidence(observations, sizes, [view.rgb for view in capture.views])
     allowed = [a for a in arrangements(capture.names, slots) if forced.allows(a, capture.names)]
     if not allowed:
@@ -61,13 +66,15 @@ def _from_depth(capture, slots, forced: ForcedRig, register: bool, context: Cont
         )
     outcome = search(evidence, allowed, forced, context)
     model = outcome.best.fit.model
-    views, registrations = [], []
-    a_b, distances = model.law_coefficients(), 1.0 / model.kappa
+    views: list[CalibratedView] = []
+    registrations: list[Registration | None] = []
+    laws = model.law_coefficients()
     for index, view in enumerate(capture.views):
         context.report(0.8 + 0.15 * index / len(capture.views), f"registering {view.name}")
         mirrored = outcome.best.arrangement.placements[index].mirrored
         images = view_images(view, mirrored)
-        placed, found = place_view(images, _camera(model, index, images, distances), model.law, *a_b[index], register)
+        a, b = laws[index]
+        placed, found = place_view(images, _camera(model, index, images), model.law, a, b, register)
         views.append(placed)
         registrations.append(found)
     bounds = object_bounds(tuple(views))
@@ -77,7 +84,7 @@ def _from_depth(capture, slots, forced: ForcedRig, register: bool, context: Cont
     return _finished(tuple(moved_view(v, similarity) for v in views), report, findings)
 
 
-def _camera(model: RigModel, index: int, images: ViewImages, distance: float) -> Camera:
+def _camera(model: RigModel, index: int, images: ViewImages) -> Camera:
     """Full-resolution camera of a fitted view, in the solver's world (half image = 1 at the rig's centre)."""
     poses = model.poses()
     height, width = images.values.shape if images.values is not None else images.rgb.shape[:2]
@@ -89,18 +96,20 @@ def _camera(model: RigModel, index: int, images: ViewImages, distance: float) ->
     return Camera(K, c2w, width, height, "orthographic" if model.orthographic else "perspective")
 
 
-def _finished(views, report: CalibrationReport, findings: tuple[Finding, ...]) -> CalibratedCapture:
+def _finished(
+    views: tuple[CalibratedView, ...], report: CalibrationReport, findings: tuple[Finding, ...]
+) -> CalibratedCapture:
     bounds = object_bounds(views)
     diagonal = float(np.linalg.norm(bounds[1] - bounds[0]))
     return CalibratedCapture(views, report, diagonal, bounds, False, "relative", (*findings, *report.findings))
 
 
-def _assumed(capture: Capture, slots, forced: ForcedRig, register: bool) -> CalibratedCapture:
+def _assumed(capture: Capture, slots: Sequence[str], forced: ForcedRig, register: bool) -> CalibratedCapture:
     """Without depth nothing fixes the rig: the canonical one is assumed, and said so."""
     arrangement = next(a for a in arrangements(capture.names, slots, False) if forced.allows(a, capture.names))
     fov = forced.fov_deg or ASSUMED_FOV_DEG
     kappa = float(np.tan(np.radians(fov / 2)))
-    views = []
+    views: list[CalibratedView] = []
     for view, placement in zip(capture.views, arrangement.placements, strict=True):
         images = view_images(view)
         height, width = images.rgb.shape[:2]
@@ -113,7 +122,8 @@ def _assumed(capture: Capture, slots, forced: ForcedRig, register: bool) -> Cali
     similarity = normalising_similarity(object_bounds(tuple(views)))
     finding = Finding(
         "cameras_assumed",
-        f"There is neither depth nor a camera file: the canonical rig with a field of view of {fov:g} degrees is assumed.",
+        "There is neither depth nor a camera file: "
+        f"the canonical rig with a field of view of {fov:g} degrees is assumed.",
         "Add depth maps (the rig is then solved) or a cameras.json.",
     )
     report = CalibrationReport("assumed", arrangement.describe(capture.names), fov_deg=fov, findings=(finding,))
