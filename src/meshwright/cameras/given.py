@@ -10,7 +10,7 @@ from meshwright.cameras.model import DepthLaw, RigModel, anchor_values, view_sup
 from meshwright.cameras.observations import observe, stack_maps, stack_samples
 from meshwright.cameras.placing import object_bounds, place_view, view_images
 from meshwright.cameras.report import registration_findings, residual_rows
-from meshwright.cameras.solve import Fit, Problem, fit, pair_table, residual_of
+from meshwright.cameras.solve import Fit, Problem, fit, pair_table, residual_of, scanned
 from meshwright.capture.calibrated import CalibratedCapture, CalibrationReport
 from meshwright.capture.capture import Capture, Finding, View
 from meshwright.geometry.camera import Camera
@@ -26,6 +26,7 @@ LAWS = (
 )
 BANDS = (0.04, 0.015, 0.006, 0.003)
 CONTRADICTION_PCT = 1.0
+GOOD = 8e-4  # half-image units, as in `search`
 
 
 def calibrate_given(capture: Capture, register: bool, context: Context) -> CalibratedCapture:
@@ -83,17 +84,20 @@ def _fit_scales(capture: Capture, cameras: list[Camera], with_depth: list[int], 
     # residual kernels count in half images of about one object: bring the world to that size for the fit
     problem = Problem(stack_samples(observations), stack_maps(observations), view_supports(observations, intrinsics))
     thin = replace(problem, samples=stack_samples(observations, 300))
+    sparse = replace(problem, samples=stack_samples(observations, 100))
     declared = [v.depth.unit_scale for v in views]
     orthographic = cameras[with_depth[0]].projection == "orthographic"
     best: Fit | None = None
     for law in LAWS if None in declared else LAWS[:1]:
         context.check_cancelled()
         start = _start(observations, law, rotation, intrinsics, centres / size, orthographic, declared, size)
-        candidate = fit(thin, start, BANDS[:3]) if None in declared else Fit(start, 0.0, residual_of(problem, start), 0)
+        candidate = (
+            _fitted(thin, sparse, start) if None in declared else Fit(start, 0.0, residual_of(problem, start), 0)
+        )
         handicap = 1.0 if best is None else (0.8 if law.parameters == 1 else 0.6)
         if best is None or candidate.residual < handicap * best.residual:
             best = candidate
-        if best.residual < 8e-4:
+        if best.residual < GOOD:
             break
     assert best is not None
     if None in declared:
@@ -103,6 +107,15 @@ def _fit_scales(capture: Capture, cameras: list[Camera], with_depth: list[int], 
     object.__setattr__(result, "problem", problem)
     object.__setattr__(result, "unit_model", best.model)
     return result
+
+
+def _fitted(thin: Problem, sparse: Problem, start: RigModel) -> Fit:
+    """A fit; where it ends with a misfit, again from a scan over each view's scale."""
+    found = fit(thin, start, BANDS[:3])
+    if found.residual < GOOD:
+        return found
+    again = fit(thin, scanned(sparse, found.model), BANDS[:3], 20)
+    return min(found, again, key=lambda f: f.residual)
 
 
 def _object_size(cameras, with_depth, observations, intrinsics, centres, rotation) -> float:

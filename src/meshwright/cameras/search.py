@@ -23,8 +23,8 @@ from meshwright.cameras.model import (
     rig_intrinsics,
     view_supports,
 )
-from meshwright.cameras.observations import Observation, stack_maps, stack_samples
-from meshwright.cameras.residuals import INSIDE, project_pairs
+from meshwright.cameras.observations import Observation, stack_dense, stack_maps, stack_samples
+from meshwright.cameras.residuals import INSIDE, Samples, project_pairs
 from meshwright.cameras.solve import Fit, Problem, fit, residual_of
 from meshwright.progress import Context
 
@@ -32,7 +32,8 @@ START_FOVS = (38.0, 58.0)
 GOOD = 8e-4  # a fit this close needs no further explanation
 PLAIN_SHARE = 0.7  # an anomaly must fit this much better than the best arrangement without one
 SIMPLE_SHARE = {1: 0.8, 2: 0.6}  # and so must another depth law, by its unknowns per view
-TIE_SHARE, TIE_FLOOR = 1.25, 5e-5
+TIE_SHARE, TIE_FLOOR, MOST_TIES = 1.3, 1e-4, 32
+CLOSE_COLOURS, MOST_DENSE = 1.5, 8  # ties whose colours are this close are compared again on all pixels
 FINAL = ((0.006, 0.02), (0.003, 0.01), (0.002, 0.005))  # (band, violation width) of the last fits
 LAWS = (
     (DepthLaw(), False),
@@ -107,6 +108,10 @@ class Evidence:
             "colours", lambda: [map_colours(rgb, o) for rgb, o in zip(self.rgbs, self.observations, strict=True)]
         )
 
+    def dense_samples(self) -> Samples:
+        """Every second map pixel, up to the contour: where views overlap they see the surface at grazing angles."""
+        return self._cached("dense", lambda: stack_dense(self.observations))
+
     def _maps(self):
         return self._cached("maps", lambda: stack_maps(self.observations))
 
@@ -169,17 +174,20 @@ def final_fit(evidence: Evidence, candidate: Candidate) -> Candidate:
     return replace(candidate, fit=replace(found, residual=residual_of(problem, model)))
 
 
-def best_of_law(evidence, candidates, law, orthographic, check, keep: int = 8) -> list[Candidate]:
+def best_of_law(evidence, candidates, law, orthographic, check, keep: int = 6) -> list[Candidate]:
     """Fit the ``keep`` best-scored arrangements under one depth law; best first."""
     chosen: dict[object, tuple[float, Arrangement, float]] = {}
     for entry in rank(evidence, candidates, law, orthographic, check):
         chosen.setdefault(entry[1].key(), entry)
         if len(chosen) >= keep:
             break
-    fits = []
-    for _, arrangement, fov in chosen.values():
-        check()
-        fits.append(quick_fit(evidence, arrangement, law, orthographic, fov))
+    fits: list[Candidate] = []
+    for _, arrangement, first in chosen.values():
+        for fov in sorted(START_FOVS, key=lambda f: f != first):
+            check()
+            fits.append(quick_fit(evidence, arrangement, law, orthographic, fov))
+            if fits[-1].residual < GOOD:
+                break
     return sorted(fits, key=lambda c: c.residual)
 
 
@@ -201,7 +209,9 @@ def search(evidence: Evidence, allowed: Sequence[Arrangement], forced: ForcedRig
         pool += best_of_law(evidence, odd, best.law, best.orthographic, check)
         best = preferred(pool)
     context.report(0.6, "comparing depth laws")
-    pool += [_same_under(evidence, best, law) for law in laws if law != (best.law, best.orthographic) and _rival(best, *law)]
+    pool += [
+        _same_under(evidence, best, law) for law in laws if law != (best.law, best.orthographic) and _rival(best, *law)
+    ]
     best = preferred([settled(evidence, c) for c in contenders(pool)])
     context.report(0.65, "looking for ties")
     tied = ties(evidence, best, allowed, check)
@@ -265,12 +275,21 @@ def ties(evidence: Evidence, best: Candidate, allowed: Sequence[Arrangement], ch
         residual = residual_of(problem, moved)
         if residual < limit:
             near.append((residual, arrangement, moved))
-    found = [best]
-    for _, arrangement, moved in sorted(near, key=lambda entry: entry[0])[:12]:
-        fitted = fit(evidence.problem(arrangement, 250)[0], moved, (0.015, 0.006), 5)
-        if fitted.residual < TIE_SHARE * best.residual + TIE_FLOOR:
-            found.append(Candidate(arrangement, best.law, best.orthographic, fitted))
+    found, reference = [best], _touched_up(evidence, best)
+    for _, arrangement, moved in sorted(near, key=lambda entry: (entry[1].anomaly is not None, entry[0]))[:MOST_TIES]:
+        check()
+        candidate = Candidate(arrangement, best.law, best.orthographic, Fit(moved, 0.0, best.residual, 0))
+        # kept with the best one's own numbers: colours are compared on equally well fitted surfaces
+        if _touched_up(evidence, candidate).residual < TIE_SHARE * reference.residual + TIE_FLOOR:
+            found.append(candidate)
     return found
+
+
+def _touched_up(evidence: Evidence, candidate: Candidate) -> Candidate:
+    """A few steps on few samples: enough to compare arrangements that start from the same numbers."""
+    return replace(
+        candidate, fit=fit(evidence.problem(candidate.arrangement, 150)[0], candidate.fit.model, (0.006,), 4)
+    )
 
 
 def by_colour(evidence: Evidence, best: Candidate, tied: Sequence[Candidate]) -> tuple[Candidate, float | None]:
@@ -282,16 +301,27 @@ def by_colour(evidence: Evidence, best: Candidate, tied: Sequence[Candidate]) ->
     """
     if len(tied) < 2 or not evidence.rgbs:
         return best, None
-    tables = [colour_table(evidence, candidate) for candidate in tied]
+    coarse = [colour_table(evidence, candidate, dense=False) for candidate in tied]
+    first = _choose(tied, coarse)
+    near = [k for k in range(len(tied)) if k == first or _colour_ratio(tied, coarse, k, first) < CLOSE_COLOURS]
+    final = [tied[k] for k in sorted(near, key=lambda k: _colour_ratio(tied, coarse, k, first))[:MOST_DENSE]]
+    if len(final) < 2:
+        return tied[first], CLOSE_COLOURS - 1.0
+    tables = [colour_table(evidence, candidate, dense=True) for candidate in final]
+    chosen = _choose(final, tables)
+    rivals = [_colour_ratio(final, tables, k, chosen) - 1.0 for k in range(len(final)) if k != chosen]
+    return final[chosen], float(min(rivals))
+
+
+def _choose(tied: Sequence[Candidate], tables) -> int:
+    """Index of the arrangement whose colours agree best; the plainer one wins unless the odder one is clearly better."""
     chosen = 0
     for k in range(1, len(tied)):
-        ratio = _colour_ratio(tied, tables, k, chosen)
         odder = (tied[k].arrangement.anomaly is not None) - (tied[chosen].arrangement.anomaly is not None)
         needed = {1: 1 / (1 + ANOMALY_MARGIN), 0: 1.0, -1: 1 + COLOUR_MARGIN}[odder]
-        if ratio < needed:
+        if _colour_ratio(tied, tables, k, chosen) < needed:
             chosen = k
-    rivals = [_colour_ratio(tied, tables, k, chosen) - 1.0 for k in range(len(tied)) if k != chosen]
-    return tied[chosen], float(min(rivals))
+    return chosen
 
 
 def _colour_ratio(tied: Sequence[Candidate], tables, k: int, other: int) -> float:
@@ -308,19 +338,24 @@ def _colour_ratio(tied: Sequence[Candidate], tables, k: int, other: int) -> floa
     return float((cost_k + 0.5) / (cost_o + 0.5))
 
 
-def colour_table(evidence: Evidence, candidate: Candidate) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
+def colour_table(
+    evidence: Evidence, candidate: Candidate, dense: bool
+) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
     """Sum of colour differences (grey levels, capped) of points of view i that view j also sees, and their count."""
     problem, _ = evidence.problem(candidate.arrangement)
+    if dense:
+        problem = replace(problem, samples=evidence.dense_samples())
     r, state, _ = problem.residuals(candidate.fit.model)
     poses, n = candidate.fit.model.poses(), candidate.fit.model.count
     colours, samples = evidence.map_colours(), problem.samples
     own = colours_at(colours, samples.view, samples.uv)
+    band = max(0.003, 4 * candidate.residual) if dense else 0.008
     total, count = np.zeros((n, n)), np.zeros((n, n))
     for j in range(n):
-        pick = np.nonzero((state[:, j] == INSIDE) & (np.abs(r[:, j]) < 0.008))[0]
+        pick = np.nonzero((state[:, j] == INSIDE) & (np.abs(r[:, j]) < band))[0]
         if len(pick):
-            uv, _, _ = project_pairs(samples, poses, j)
-            there = colours_at(colours, np.full(len(pick), j), uv[pick])
+            uv, _, _ = project_pairs(Samples(samples.view[pick], samples.uv[pick], samples.value[pick]), poses, j)
+            there = colours_at(colours, np.full(len(pick), j), uv)
             gap = np.minimum(np.abs(own[pick] - there).mean(-1), 60.0)
             total[:, j] += np.bincount(samples.view[pick], gap, minlength=n)
             count[:, j] += np.bincount(samples.view[pick], minlength=n)
