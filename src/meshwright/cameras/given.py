@@ -136,7 +136,7 @@ def _axes_meet(centres, forward):
 
 
 def _start(observations, law, rotation, intrinsics, centres, orthographic, declared, size) -> RigModel:
-    """Depths that put each view's nearest surface where the silhouettes' hull begins, its farthest beyond the middle."""
+    """Depths that put each view's nearest surface where the silhouettes' hull begins."""
     hull = _hull_points(observations, rotation, intrinsics, centres, orthographic)
     anchors = np.array([anchor_values(o, law) for o in observations])
     depths = np.empty_like(anchors)

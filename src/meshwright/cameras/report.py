@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from meshwright.cameras.evidence import Candidate, Evidence, Outcome
 from meshwright.cameras.model import RigModel
 from meshwright.cameras.registration import Registration
-from meshwright.cameras.search import Candidate, Evidence, Outcome
 from meshwright.cameras.solve import Problem, pair_table
 from meshwright.capture.calibrated import CalibrationReport
 from meshwright.capture.capture import Finding
