@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -157,8 +158,13 @@ class Site:
         return words(self.argument(key, position), self.scope, self.names)
 
 
-def sites() -> Iterator[Site]:
+@functools.cache
+def sites() -> tuple[Site, ...]:
     """Every call in src; a call of a small function that passes its parameters on is followed into it, once."""
+    return tuple(_sites())
+
+
+def _sites() -> Iterator[Site]:
     for path in sorted(SRC.rglob("*.py")):
         tree = ast.parse(path.read_text())
         functions = [node for node in ast.walk(tree) if isinstance(node, Function)]

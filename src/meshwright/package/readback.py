@@ -16,6 +16,7 @@ import numpy as np
 from meshwright.errors import FileTooLarge, InputError, InvalidFileFormat, MeshwrightError
 from meshwright.geometry.mesh import PLAIN_GREY, TexturedMesh, face_area_vectors, vertex_normals
 from meshwright.package.container import unpack_glb
+from meshwright.package.draco_check import check_draco
 from meshwright.package.gltf_gate import check_document
 from meshwright.package.merge import Part, Skin, merge_parts
 from meshwright.package.pixels import linear_to_srgb, rgb_array, srgb_to_linear, to_uint8
@@ -77,9 +78,10 @@ def _check_file(source: Path) -> None:
 def _check_gltf(source: Path) -> None:
     data = source.read_bytes()
     try:
-        document = unpack_glb(data, source.name)[0] if source.suffix.lower() == ".glb" else json.loads(data)
+        document, binary = unpack_glb(data, source.name) if source.suffix.lower() == ".glb" else (json.loads(data), b"")
         check_document(document, source.name)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        check_draco(document, binary, source.name, folder_resolver(source).get)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _invalid(
             source, "mesh_unreadable", f"is not a glTF document ({type(error).__name__}: {error})"
         ) from error

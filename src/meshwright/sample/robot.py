@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -22,6 +24,7 @@ from meshwright.sample.paint import (
 )
 
 Points = Float[np.ndarray, "n 3"]
+PartPaint = Callable[[SurfacePoints, np.random.Generator], Colors]
 CREAM, TEAL, NAVY = color("#F3E7CF"), color("#2A8F86"), color("#22384A")
 CORAL, MUSTARD, WHITE, SKY = color("#E5654B"), color("#E9B949"), color("#FBFAF5"), color("#8FC1D4")
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -152,7 +155,7 @@ def paint_antenna(points: SurfacePoints, rng: np.random.Generator) -> Colors:
     )
 
 
-def plain(code: Float[np.ndarray, "3"]):
+def plain(code: Float[np.ndarray, "3"]) -> PartPaint:
     """A part in one colour."""
     return lambda points, rng: np.broadcast_to(code, points.positions.shape)
 

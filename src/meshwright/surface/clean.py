@@ -6,10 +6,15 @@ often as it occurs); from that `make_manifold` always gets to a watertight manif
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from meshwright.geometry.mesh import Mesh, face_area_vectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 MAX_SPLITS = 6  # rounds of splitting doubled edges; one suffices unless a face has two of them
 MIN_AREA_SHARE = 2e-3  # pieces below this share of the surface are specks
@@ -181,7 +186,7 @@ def _pieces(mesh: Mesh) -> Int[np.ndarray, "n"]:
     return connected_components(adjacency(mesh), directed=False)[1]
 
 
-def adjacency(mesh: Mesh):
+def adjacency(mesh: Mesh) -> csr_matrix:
     """Vertex adjacency as a symmetric sparse 0/1 matrix (scipy csr)."""
     from scipy.sparse import coo_matrix
 
