@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from meshwright.capture.capture import View
@@ -57,17 +57,20 @@ def _mask_with_source(view: View) -> MaskResult:
     return MaskResult(np.ones(view.rgb.shape[:2], bool), "none")
 
 
-def depth_mask(view: View, min_pixels: int = STRAY_PIXELS) -> Bool[np.ndarray, "h w"]:
-    """Where the view has depth, at the depth's size, without stray components below ``min_pixels`` (8-connected)."""
-    ndimage = _ndimage()
+def depth_mask(view: View) -> Bool[np.ndarray, "h w"]:
+    """Where the view has depth, at the depth's size, without specks."""
     if view.depth is None:
         raise ValueError(f"view {view.name} has no depth")
-    valid = view.depth.valid
-    labels, _ = ndimage.label(valid, structure=np.ones((3, 3)))
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    # A tiny depth map (a thumbnail) may hold the whole object in fewer pixels than the limit.
-    return sizes[labels] >= min(min_pixels, sizes.max()) if valid.any() else valid
+    return drop_specks(view.depth.valid)
+
+
+def drop_specks(mask: Bool[np.ndarray, "h w"], least: int = STRAY_PIXELS) -> Bool[np.ndarray, "h w"]:
+    """The mask without components (8-connected) of fewer than ``least`` pixels; the largest always stays.
+
+    A tiny depth map (a thumbnail) may hold the whole object in fewer pixels than the limit.
+    """
+    sizes = _component_sizes(mask)
+    return sizes >= max(min(least, sizes.max(initial=0)), 1)
 
 
 def background_mask(
@@ -212,13 +215,16 @@ def _fill_false_holes(mask: Bool[np.ndarray, "h w"], silhouette: Bool[np.ndarray
 
 def _without_crumbs(mask: Bool[np.ndarray, "h w"], share: float) -> Bool[np.ndarray, "h w"]:
     """Without components smaller than ``share`` of the largest."""
-    ndimage = _ndimage()
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    if not count:
-        return mask
-    sizes = np.bincount(labels.ravel())
+    sizes = _component_sizes(mask)
+    return sizes >= max(share * sizes.max(initial=0), 1)
+
+
+def _component_sizes(mask: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """For each pixel the size of its component (8-connected); 0 outside the mask."""
+    labels, _ = _ndimage().label(mask, structure=np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=1)
     sizes[0] = 0
-    return sizes[labels] >= max(share * sizes.max(), 1)
+    return sizes[labels]
 
 
 def _gradient(image: Float[np.ndarray, "h w 3"], sigma: float) -> Float[np.ndarray, "h w"]:

@@ -33,7 +33,9 @@ def reconstruct(
     draco: Annotated[
         bool, typer.Option("--draco", help="Also write mesh.draco.glb (needs the extra `draco`).")
     ] = False,
-    usdz: Annotated[bool, typer.Option("--usdz", help="Also write mesh.usdz (needs the extra `usd`).")] = False,
+    usdz: Annotated[
+        bool, typer.Option("--usdz", help="Also write mesh.usdz, for AR Quick Look and USD tools.")
+    ] = False,
     stl: Annotated[bool, typer.Option("--stl", help="Also write mesh.stl.")] = False,
     archive: Annotated[bool, typer.Option("--zip", help="Also pack the result as OUT.zip.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is already in OUT.")] = False,
