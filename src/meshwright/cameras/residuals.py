@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from numba import njit
+
+from meshwright.rendering.threads import kernel
 
 SKIPPED, INSIDE, OUTSIDE = 0, 1, 2
 LINEAR, INVERSE = 0, 1
@@ -56,7 +57,21 @@ class Samples:
 Residuals = tuple[Float[np.ndarray, "m n"], UInt8[np.ndarray, "m n"], Float[np.ndarray, "n k"]]
 
 
-@njit(cache=True, inline="never")
+@dataclass(frozen=True, eq=False)
+class PairEvidence:
+    """What `pair_residuals` returns, pair by pair: ``reach[i, j]`` is how far view i's points reach in view j."""
+
+    residual: Float[np.ndarray, "m n"]
+    state: UInt8[np.ndarray, "m n"]
+    reach: Float[np.ndarray, "n n k"]
+
+    @property
+    def support(self) -> Float[np.ndarray, "n k"]:
+        """Furthest reach of all other views' points in each view."""
+        return self.reach.max(0)
+
+
+@kernel()
 def _depth(v, a, b, kind, ray, slope2):  # pragma: no cover - compiled
     z = a * v + b
     if kind == 1:
@@ -66,7 +81,7 @@ def _depth(v, a, b, kind, ray, slope2):  # pragma: no cover - compiled
     return z
 
 
-@njit(cache=True)
+@kernel()
 def _lookup(values, j, x, y, jump):  # pragma: no cover - compiled
     """Bilinear value among the valid pixels that belong to one surface; 0 where there is none."""
     x0, y0 = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
@@ -94,7 +109,7 @@ def _lookup(values, j, x, y, jump):  # pragma: no cover - compiled
     return total / weight if weight > 1e-9 else ref
 
 
-@njit(cache=True)
+@kernel()
 def _bilinear(image, j, x, y):  # pragma: no cover - compiled
     h, w = image.shape[1], image.shape[2]
     xc, yc = min(max(x - 0.5, 0.0), w - 1.001), min(max(y - 0.5, 0.0), h - 1.001)
@@ -105,7 +120,7 @@ def _bilinear(image, j, x, y):  # pragma: no cover - compiled
     return top * (1 - fy) + low * fy
 
 
-@njit(cache=True)
+@kernel()
 def _ahead(v, a, b, kind, ray, slope2, z, way_out):  # pragma: no cover - compiled
     """How far a point at depth z lies in front of what was seen there (value v)."""
     d = _depth(v, a, b, kind, ray, slope2) - z
@@ -113,12 +128,11 @@ def _ahead(v, a, b, kind, ray, slope2, z, way_out):  # pragma: no cover - compil
     return way_out if d > 0 and d > way_out else d
 
 
-@njit(cache=True)
+@kernel()
 def _kernel(
     view, uv, value, rotation, centre, intr, law, kappa, kind, ray, ortho, values, distance, sizes, jump,
-    only, out, state, directions, support,
+    only, out, state, directions, reach,
 ):  # fmt: skip  # pragma: no cover - compiled
-    support[:, :] = -1e9
     for s in range(view.shape[0]):
         i = view[s]
         sx, sy = (uv[s, 0] - intr[i, 2]) / intr[i, 0], (uv[s, 1] - intr[i, 3]) / intr[i, 1]
@@ -129,25 +143,19 @@ def _kernel(
         py = rotation[i, 1, 0] * lx + rotation[i, 1, 1] * ly + rotation[i, 1, 2] * z + centre[i, 1]
         pz = rotation[i, 2, 0] * lx + rotation[i, 2, 1] * ly + rotation[i, 2, 2] * z + centre[i, 2]
         for j in range(rotation.shape[0]):
-            if j == i:
+            if j == i or not (only < 0 or only == i or only == j):
                 continue
-            wanted = only < 0 or only == i or only == j
             qx, qy, qz = px - centre[j, 0], py - centre[j, 1], pz - centre[j, 2]
             jx = rotation[j, 0, 0] * qx + rotation[j, 1, 0] * qy + rotation[j, 2, 0] * qz
             jy = rotation[j, 0, 1] * qx + rotation[j, 1, 1] * qy + rotation[j, 2, 1] * qz
             jz = rotation[j, 0, 2] * qx + rotation[j, 1, 2] * qy + rotation[j, 2, 2] * qz
             if not ortho:
                 if jz * kappa < BEHIND_CAMERA:
-                    if wanted:
-                        out[s, j], state[s, j] = 1.0, 2
+                    out[s, j], state[s, j] = 1.0, 2
                     continue
                 jx, jy = jx / (jz * kappa), jy / (jz * kappa)
             for d in range(directions.shape[0]):
-                e = jx * directions[d, 0] + jy * directions[d, 1]
-                if e > support[j, d]:
-                    support[j, d] = e
-            if not wanted:
-                continue
+                reach[i, j, d] = max(reach[i, j, d], jx * directions[d, 0] + jy * directions[d, 1])
             out[s, j], state[s, j] = 0.0, 0
             mx, my = jx * intr[j, 0] + intr[j, 2], jy * intr[j, 1] + intr[j, 3]
             pixel = (1.0 if ortho else jz * kappa) / intr[j, 1]
@@ -167,30 +175,39 @@ def _kernel(
                 state[s, j] = 1
 
 
-def pair_residuals(
+def pair_residuals(samples: Samples, poses: Poses, maps: Maps, directions: Float[np.ndarray, "k 2"]) -> Residuals:
+    """Residual and state of every sample in every other view, and the support function of what projects into a view."""
+    found = evaluate_pairs(samples, poses, maps, directions)
+    return found.residual, found.state, found.support
+
+
+def evaluate_pairs(
     samples: Samples,
     poses: Poses,
     maps: Maps,
     directions: Float[np.ndarray, "k 2"],
-    base: Residuals | None = None,
+    base: PairEvidence | None = None,
     only: int = -1,
-) -> Residuals:
-    """Residual and state of every sample in every other view, and the support function of what projects into a view.
-
-    ``base`` with ``only`` re-evaluates just the pairs that view ``only`` takes part in and copies the rest.
+) -> PairEvidence:
+    """`pair_residuals`, kept apart by pairs: with ``base``, just the pairs that view ``only`` takes part in (-1: all)
+    are evaluated anew and the rest is copied, which is what makes a Jacobian cheap.
     """
     n = len(poses.rotation)
     if base is None:
         out, state = np.zeros((len(samples.view), n)), np.zeros((len(samples.view), n), np.uint8)
+        reach = np.full((n, n, len(directions)), -1e9)
     else:
-        out, state = base[0].copy(), base[1].copy()
-    support = np.empty((n, len(directions)))
+        out, state, reach = base.residual.copy(), base.state.copy(), base.reach.copy()
+        if only < 0:
+            reach[:] = -1e9
+        else:
+            reach[only], reach[:, only] = -1e9, -1e9
     _kernel(
         samples.view, samples.uv, samples.value, poses.rotation, poses.centre, poses.intrinsics, poses.law,
         float(poses.kappa), poses.kind, poses.ray, poses.orthographic, maps.values, maps.distance, maps.sizes,
-        maps.jump, only, out, state, directions, support,
+        maps.jump, only, out, state, directions, reach,
     )  # fmt: skip
-    return out, state, support
+    return PairEvidence(out, state, reach)
 
 
 def project_pairs(

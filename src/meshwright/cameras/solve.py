@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from meshwright.cameras.model import RigModel
 from meshwright.cameras.observations import DIRECTIONS
-from meshwright.cameras.residuals import INSIDE, SKIPPED, Maps, Residuals, Samples, pair_residuals
+from meshwright.cameras.residuals import INSIDE, SKIPPED, Maps, PairEvidence, Residuals, Samples, evaluate_pairs, pair_residuals
 
 Pairs = Float[np.ndarray, "m n"]  # one number per sample and view
 
@@ -51,9 +51,13 @@ class Problem:
     supports: Float[np.ndarray, "n k"]
     kernel: Kernel = Kernel()
 
-    def residuals(self, model: RigModel, base: Residuals | None = None, only: int = -1) -> Residuals:
-        """Raw kernel output at a model."""
-        return pair_residuals(self.samples, model.poses(), self.maps, DIRECTIONS, base, only)
+    def residuals(self, model: RigModel) -> Residuals:
+        """Residual and state of all pairs at a model, and the support functions."""
+        return pair_residuals(self.samples, model.poses(), self.maps, DIRECTIONS)
+
+    def evidence(self, model: RigModel, base: PairEvidence | None = None, only: int = -1) -> PairEvidence:
+        """The same pair by pair; with ``base``, renewed only where view ``only`` takes part."""
+        return evaluate_pairs(self.samples, model.poses(), self.maps, DIRECTIONS, base, only)
 
 
 def _weights(
@@ -94,20 +98,21 @@ def residual_of(problem: Problem, model: RigModel) -> float:
     return float(violation + 0.3 * gap.mean())
 
 
-def _jacobian(problem: Problem, model: RigModel, base: Residuals, weights: Pairs) -> Float[np.ndarray, "f p"]:
+def _jacobian(problem: Problem, model: RigModel, base: PairEvidence, weights: Pairs) -> Float[np.ndarray, "f p"]:
     x = model.vector()
     columns: list[np.ndarray] = []
-    gaps, prior = _gaps(base[2], problem), _prior(model, problem.kernel)
+    gaps, prior = _gaps(base.support, problem), _prior(model, problem.kernel)
     for k, view in enumerate(model.view_of_parameter()):
         step = np.zeros_like(x)
         step[k] = 1e-4
         moved = model.with_vector(x + step)
-        r, state, support = problem.residuals(moved, base, view)
+        there = problem.evidence(moved, base, view)
         # a pair that jumps to another surface, or slips behind one, has no derivative
-        smooth = (state == base[1]) & (np.abs(r - base[0]) < 30 * 1e-4)
-        dr = np.where(smooth, (r - base[0]) * weights, 0.0)
+        change = there.residual - base.residual
+        smooth = (there.state == base.state) & (np.abs(change) < 30 * 1e-4)
+        dr = np.where(smooth, change * weights, 0.0)
         columns.append(
-            np.concatenate([dr.ravel(), _gaps(support, problem) - gaps, _prior(moved, problem.kernel) - prior]) / 1e-4
+            np.concatenate([dr.ravel(), _gaps(there.support, problem) - gaps, _prior(moved, problem.kernel) - prior]) / 1e-4
         )
     return np.stack(columns, -1)
 
@@ -128,23 +133,23 @@ def _descend(
     problem: Problem, model: RigModel, iterations: int, tolerance: float = 3e-4
 ) -> tuple[RigModel, float, int]:
     kernel, damping, cost, used = problem.kernel, 1e-3, np.inf, 0
-    base = problem.residuals(model)
+    base = problem.evidence(model)
     for _ in range(iterations):
         used += 1
-        near = _near(base[0], base[1], kernel)
-        weights, data = _weights(base[0], base[1], near, kernel)
-        gaps, prior = _gaps(base[2], problem), _prior(model, kernel)
+        near = _near(base.residual, base.state, kernel)
+        weights, data = _weights(base.residual, base.state, near, kernel)
+        gaps, prior = _gaps(base.support, problem), _prior(model, kernel)
         cost = data + float(gaps @ gaps) + float(prior @ prior)
-        f = np.concatenate([(base[0] * weights).ravel(), gaps, prior])
+        f = np.concatenate([(base.residual * weights).ravel(), gaps, prior])
         jac = _jacobian(problem, model, base, weights)
         normal, gradient = jac.T @ jac, jac.T @ f
         gained = 0.0
         for _ in range(6):
             delta = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -gradient)
             trial = model.with_vector(model.vector() + np.clip(delta, -0.2, 0.2))
-            out = problem.residuals(trial)
-            gaps, prior = _gaps(out[2], problem), _prior(trial, kernel)
-            total = _weights(out[0], out[1], near, kernel)[1] + float(gaps @ gaps) + float(prior @ prior)
+            out = problem.evidence(trial)
+            gaps, prior = _gaps(out.support, problem), _prior(trial, kernel)
+            total = _weights(out.residual, out.state, near, kernel)[1] + float(gaps @ gaps) + float(prior @ prior)
             if total < cost:
                 gained = (cost - total) / cost
                 model, base, damping = trial, out, max(damping / 4, 1e-7)
