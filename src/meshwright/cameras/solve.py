@@ -15,7 +15,16 @@ from jaxtyping import Bool, Float, UInt8
 
 from meshwright.cameras.model import RigModel
 from meshwright.cameras.observations import DIRECTIONS
-from meshwright.cameras.residuals import INSIDE, SKIPPED, Maps, PairEvidence, Residuals, Samples, evaluate_pairs, pair_residuals
+from meshwright.cameras.residuals import (
+    INSIDE,
+    SKIPPED,
+    Maps,
+    PairEvidence,
+    Residuals,
+    Samples,
+    evaluate_pairs,
+    pair_residuals,
+)
 
 Pairs = Float[np.ndarray, "m n"]  # one number per sample and view
 
@@ -112,7 +121,8 @@ def _jacobian(problem: Problem, model: RigModel, base: PairEvidence, weights: Pa
         smooth = (there.state == base.state) & (np.abs(change) < 30 * 1e-4)
         dr = np.where(smooth, change * weights, 0.0)
         columns.append(
-            np.concatenate([dr.ravel(), _gaps(there.support, problem) - gaps, _prior(moved, problem.kernel) - prior]) / 1e-4
+            np.concatenate([dr.ravel(), _gaps(there.support, problem) - gaps, _prior(moved, problem.kernel) - prior])
+            / 1e-4
         )
     return np.stack(columns, -1)
 
