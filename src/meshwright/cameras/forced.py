@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from meshwright.cameras.hypotheses import Arrangement
 from meshwright.cameras.model import DepthLaw
 from meshwright.errors import InputError
 
+KEYS = ("naming", "fov", "law", "ray", "offset", "projection", "mirror")
 YES_NO = {"yes": True, "no": False, "true": True, "false": False}
 
 
@@ -69,21 +71,26 @@ def parse_rig(text: str | None) -> ForcedRig:
     return rig
 
 
+def _fact(key: str, value: str) -> dict[str, Any]:
+    """A field of `ForcedRig` with its value; empty where the key is a view's name or the value is none of the key's."""
+    if key == "naming" and value in ("viewer", "object"):
+        return {"naming": value}
+    if key == "fov" and 1.0 <= float(value) <= 150.0:
+        return {"fov_deg": float(value)}
+    if key == "law" and value in ("linear", "inverse", "near_bright"):
+        return {"encoding": value}
+    if key in ("ray", "offset"):
+        return {key: YES_NO[value]}
+    if key == "projection" and value in ("perspective", "orthographic"):
+        return {"orthographic": value == "orthographic"}
+    return {"mirror": value} if key == "mirror" and value else {}
+
+
 def _with_fact(rig: ForcedRig, key: str, value: str) -> ForcedRig:
     try:
-        if key == "naming" and value in ("viewer", "object"):
-            return replace(rig, naming=value)
-        if key == "fov" and 1.0 <= float(value) <= 150.0:
-            return replace(rig, fov_deg=float(value))
-        if key == "law" and value in ("linear", "inverse", "near_bright"):
-            return replace(rig, encoding=value)
-        if key in ("ray", "offset"):
-            return replace(rig, **{key: YES_NO[value]})
-        if key == "projection" and value in ("perspective", "orthographic"):
-            return replace(rig, orthographic=value == "orthographic")
-        if key == "mirror":
-            return replace(rig, mirror=value)
-        if int(value) in (0, 90, 180, 270):
+        if fact := _fact(key, value):
+            return replace(rig, **fact)
+        if key and key not in KEYS and int(value) in (0, 90, 180, 270):
             return replace(rig, rolls={**rig.rolls, key: int(value)})
     except (KeyError, ValueError):
         pass

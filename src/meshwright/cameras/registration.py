@@ -128,7 +128,7 @@ def _fit(
     x = np.array([np.log(s.scale), s.angle_rad, s.shift_x, s.shift_y])
     for width in (0.02, 0.006):
         x = optimize.least_squares(residuals, x, bounds=(low, high), loss="cauchy", f_scale=width, diff_step=1e-5).x
-    return unpack(x)
+    return bounded(unpack(x))
 
 
 def _gap(field_b: Float[np.ndarray, "H W"], edge_a: Float[np.ndarray, "n 2"], s: Similarity2d) -> float:
