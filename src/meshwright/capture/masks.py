@@ -103,15 +103,26 @@ def _clean_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | No
     colour = np.median(frame, axis=0).astype(np.int16)
     if np.percentile(np.abs(frame - colour).max(-1), 99) > _CLEAN_NOISE:
         return None
-    residual = np.abs(rgb - colour).max(-1)
+    residual = _largest_difference(rgb, colour)
     mask = residual > _CLEAN_NOISE + 1
     if not mask.any():
         return mask
-    outline = mask & ~ndimage.binary_erosion(mask)
-    strongest = ndimage.maximum_filter(residual, 7)[outline]
+    window = _window(mask, margin=8)
+    outline = mask[window] & ~ndimage.binary_erosion(mask[window])
+    strongest = ndimage.maximum_filter(residual[window], 7)[outline]
     if np.mean(strongest > 12) < 0.9:  # a shadow fades out over tens of pixels; an object's edge does not
         return None
-    return _refined(_without_crumbs(mask, 0.002), rgb)
+    mask[window] = _without_crumbs(mask[window], 0.002)
+    return _refined(mask, rgb)
+
+
+def _largest_difference(rgb: UInt8[np.ndarray, "h w 3"], colour: Int[np.ndarray, "3"]) -> UInt8[np.ndarray, "h w"]:
+    """Largest difference from a colour over the channels, one at a time: a reduction over three values is slow."""
+    largest = np.zeros(rgb.shape[:2], np.uint8)
+    for channel, level in enumerate(colour.astype(np.uint8)):
+        values = rgb[..., channel]
+        np.maximum(largest, np.maximum(values, level) - np.minimum(values, level), out=largest)
+    return largest
 
 
 def _enclosed_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
@@ -193,8 +204,8 @@ def _refined(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "h w 3"]) -> 
     inside, image = mask[window], rgb[window]
     wide, core = ndimage.binary_dilation(inside, iterations=3), ndimage.binary_erosion(inside, iterations=3)
     rows, columns = np.nonzero(wide & ~core)
-    front = _local_mean(image, core, 4.0)[rows, columns]
-    back = _local_mean(image, ~wide, 4.0)[rows, columns]
+    front = _local_mean(image, core, 4.0, (rows, columns))
+    back = _local_mean(image, ~wide, 4.0, (rows, columns))
     axis = front - back
     share = ((image[rows, columns] - back) * axis).sum(-1) / np.maximum((axis**2).sum(-1), 1.0)
     sure = ((axis**2).sum(-1) > 12.0**2) & (np.minimum(front.max(-1), back.max(-1)) > 0)
@@ -206,11 +217,19 @@ def _refined(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "h w 3"]) -> 
 def _fill_false_holes(mask: Bool[np.ndarray, "h w"], silhouette: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Fill holes that the depth covers: a white label on white paper, not the hole of a ring."""
     ndimage = _ndimage()
-    holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    if not mask.any():
+        return mask
+    window = _window(mask, margin=2)
+    inside = mask[window]
+    holes, count = ndimage.label(ndimage.binary_fill_holes(inside) & ~inside)
     if not count:
         return mask
-    covered = np.asarray(ndimage.mean(silhouette, holes, np.arange(1, count + 1)))
-    return mask | np.isin(holes, np.flatnonzero(covered > 0.7) + 1)
+    covered = np.bincount(holes.ravel(), silhouette[window].ravel(), count + 1)
+    false = covered > 0.7 * np.bincount(holes.ravel(), minlength=count + 1)
+    false[0] = False
+    filled = mask.copy()
+    filled[window] |= false[holes]
+    return filled
 
 
 def _without_crumbs(mask: Bool[np.ndarray, "h w"], share: float) -> Bool[np.ndarray, "h w"]:
@@ -234,13 +253,17 @@ def _gradient(image: Float[np.ndarray, "h w 3"], sigma: float) -> Float[np.ndarr
     return np.sqrt(np.mean(squares, axis=0))
 
 
-def _local_mean(image: np.ndarray, where: Bool[np.ndarray, "h w"], sigma: float) -> Float[np.ndarray, "h w 3"]:
-    """Mean colour of the pixels ``where`` near each pixel (normalised convolution); 0 where none is near."""
+def _local_mean(
+    image: np.ndarray, where: Bool[np.ndarray, "h w"], sigma: float, at: Any = ...
+) -> Float[np.ndarray, "*n 3"]:
+    """Mean colour of the pixels ``where`` near each pixel (normalised convolution), or only near the pixels ``at``; 0
+    where none is near.
+    """
     ndimage = _ndimage()
     weight = where.astype(np.float32)
-    near = ndimage.gaussian_filter(weight, sigma, truncate=3.0)
-    sums = [ndimage.gaussian_filter(image[..., c] * weight, sigma, truncate=3.0) for c in range(3)]
-    return np.where(near[..., None] > 1e-4, np.stack(sums, -1) / np.maximum(near, 1e-4)[..., None], 0.0)
+    near = ndimage.gaussian_filter(weight, sigma, truncate=3.0)[at][..., None]
+    sums = [ndimage.gaussian_filter(image[..., c] * weight, sigma, truncate=3.0)[at] for c in range(3)]
+    return np.where(near > 1e-4, np.stack(sums, -1) / np.maximum(near, 1e-4), 0.0)
 
 
 def _window(mask: Bool[np.ndarray, "h w"], margin: int) -> tuple[slice, slice]:
