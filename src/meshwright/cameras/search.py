@@ -121,19 +121,15 @@ def search(evidence: Evidence, allowed: Sequence[Arrangement], forced: ForcedRig
     laws = [entry for entry in LAWS if forced.allows_law(*entry)] or [(forced.depth_law(), bool(forced.orthographic))]
     context.report(0.2, "trying the plain rigs")
     pool = best_of_law(evidence, plain or odd, *laws[0], check)
-    if pool[0].residual > GOOD:
-        context.report(0.35, "trying other depth laws")
-        for law in laws[1:]:
-            pool += best_of_law(evidence, plain or odd, *law, check, keep=4)
+    if _poor(pool) and plain and odd:
+        context.report(0.3, "trying mirrored, swapped and turned views")
+        pool += best_of_law(evidence, odd, *laws[0], check)
+    if _poor(pool):
+        pool += _other_laws(evidence, plain or odd, odd if plain else [], laws[1:], context)
     best = preferred(pool)
-    if best.residual > GOOD and plain and odd:
-        context.report(0.5, "trying mirrored, swapped and turned views")
-        pool += best_of_law(evidence, odd, best.law, best.orthographic, check)
-        best = preferred(pool)
     context.report(0.6, "comparing depth laws")
-    pool += [
-        _same_under(evidence, best, law) for law in laws if law != (best.law, best.orthographic) and _rival(best, *law)
-    ]
+    known = {(c.law, c.orthographic) for c in pool if c.arrangement.key() == best.arrangement.key()}
+    pool += [_same_under(evidence, best, law) for law in laws if law not in known and _rival(best, *law)]
     best = preferred([settled(evidence, c) for c in contenders(pool)])
     context.report(0.65, "looking for ties")
     tied = ties(evidence, best, allowed, check)
@@ -141,6 +137,31 @@ def search(evidence: Evidence, allowed: Sequence[Arrangement], forced: ForcedRig
     context.report(0.7, "fitting the rig")
     final = refine_poses(evidence, final_fit(evidence, best))
     return Outcome(final, _runner_up(pool, best, tied), tuple(c for c in tied if c is not best), margin, len(allowed))
+
+
+def _poor(pool: Sequence[Candidate]) -> bool:
+    """True when no candidate explains the views."""
+    return preferred(pool).residual > GOOD
+
+
+def _other_laws(
+    evidence: Evidence,
+    plain: Sequence[Arrangement],
+    odd: Sequence[Arrangement],
+    laws: Sequence[tuple[DepthLaw, bool]],
+    context: Context,
+) -> list[Candidate]:
+    """Plain arrangements under every other depth law, then all of them under the law that fits best."""
+    pool: list[Candidate] = []
+    for index, law in enumerate(laws):
+        context.report(0.35 + 0.15 * index / max(len(laws), 1), "trying other depth laws")
+        pool += best_of_law(evidence, plain, *law, context.check_cancelled, keep=2)
+    if pool and _poor(pool):
+        best = preferred(pool)
+        for group in (plain, odd):
+            if group and _poor(pool):
+                pool += best_of_law(evidence, group, best.law, best.orthographic, context.check_cancelled)
+    return pool
 
 
 def contenders(pool: Sequence[Candidate], most: int = 6) -> list[Candidate]:
