@@ -82,8 +82,17 @@ def signed_distance(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Distance to the mask's contour in pixels: positive outside, negative inside, zero between pixels."""
     if mask.all() or not mask.any():
         return np.full(mask.shape, -1e3 if mask.all() else 1e3)
-    outside, inside = (np.asarray(ndimage.distance_transform_edt(m)) for m in (~mask, mask))
-    return np.where(mask, 0.5 - inside, outside - 0.5)
+    signed = np.asarray(ndimage.distance_transform_edt(~mask)) - 0.5
+    box = _box(mask)  # the inside needs no more of the frame
+    inside = np.asarray(ndimage.distance_transform_edt(mask[box]))
+    signed[box] = np.where(mask[box], 0.5 - inside, signed[box])
+    return signed
+
+
+def _box(mask: Bool[np.ndarray, "h w"]) -> tuple[slice, slice]:
+    """The mask's box with one pixel around it, as far as the image goes."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
 
 
 def value_noise(values: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> float:

@@ -25,7 +25,9 @@ from meshwright.cameras.residuals import (
     evaluate_pairs,
     pair_residuals,
 )
+from meshwright.workers import mapped
 
+WORTH_THREADS = 4000  # samples below which a Jacobian's columns are done before threads have started
 Pairs = Float[np.ndarray, "m n"]  # one number per sample and view
 
 
@@ -109,22 +111,23 @@ def residual_of(problem: Problem, model: RigModel) -> float:
 
 def _jacobian(problem: Problem, model: RigModel, base: PairEvidence, weights: Pairs) -> Float[np.ndarray, "f p"]:
     x = model.vector()
-    columns: list[np.ndarray] = []
     gaps, prior = _gaps(base.support, problem), _prior(model, problem.kernel)
-    for k, view in enumerate(model.view_of_parameter()):
+
+    def column(unknown: tuple[int, int]) -> Float[np.ndarray, "f"]:
         step = np.zeros_like(x)
-        step[k] = 1e-4
+        step[unknown[0]] = 1e-4
         moved = model.with_vector(x + step)
-        there = problem.evidence(moved, base, view)
+        there = problem.evidence(moved, base, unknown[1])
         # a pair that jumps to another surface, or slips behind one, has no derivative
         change = there.residual - base.residual
         smooth = (there.state == base.state) & (np.abs(change) < 30 * 1e-4)
         dr = np.where(smooth, change * weights, 0.0)
-        columns.append(
-            np.concatenate([dr.ravel(), _gaps(there.support, problem) - gaps, _prior(moved, problem.kernel) - prior])
-            / 1e-4
-        )
-    return np.stack(columns, -1)
+        moved_prior = _prior(moved, problem.kernel)
+        return np.concatenate([dr.ravel(), _gaps(there.support, problem) - gaps, moved_prior - prior]) / 1e-4
+
+    unknowns = list(enumerate(model.view_of_parameter()))
+    small = len(problem.samples.view) < WORTH_THREADS
+    return np.stack(list(map(column, unknowns) if small else mapped(column, unknowns)), -1)
 
 
 def fit(

@@ -22,10 +22,12 @@ from meshwright.cameras.registration import Registration
 from meshwright.cameras.report import registration_findings, solved_report
 from meshwright.cameras.search import Evidence, search
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView, CalibrationReport
-from meshwright.capture.capture import Capture, Finding
+from meshwright.capture.capture import Capture, Finding, View
+from meshwright.capture.masks import object_mask
 from meshwright.errors import InputError
 from meshwright.geometry.camera import Camera
 from meshwright.progress import Context
+from meshwright.workers import mapped
 
 ASSUMED_FOV_DEG = 49.1
 
@@ -51,10 +53,11 @@ def _from_depth(
 ) -> CalibratedCapture:
     observations: list[Observation] = []
     sizes: list[tuple[int, int]] = []
-    for index, view in enumerate(capture.views):
+    for index, observation in enumerate(mapped(_observed, capture.views)):
+        view = capture.views[index]
         context.report(0.15 * index / len(capture.views), f"reading the depth of {view.name}")
         assert view.depth is not None
-        observations.append(observe(view.name, view.depth.values))
+        observations.append(observation)
         sizes.append((view.depth.values.shape[1], view.depth.values.shape[0]))
     evidence = Evidence(observations, sizes, [view.rgb for view in capture.views])
     allowed = [a for a in arrangements(capture.names, slots) if forced.allows(a, capture.names)]
@@ -69,12 +72,15 @@ def _from_depth(
     views: list[CalibratedView] = []
     registrations: list[Registration | None] = []
     laws = model.law_coefficients()
-    for index, view in enumerate(capture.views):
-        context.report(0.8 + 0.15 * index / len(capture.views), f"registering {view.name}")
+
+    def placed_view(index: int) -> tuple[CalibratedView, Registration | None]:
         mirrored = outcome.best.arrangement.placements[index].mirrored
-        images = view_images(view, mirrored)
+        images = view_images(capture.views[index], mirrored)
         a, b = laws[index]
-        placed, found = place_view(images, _camera(model, index, images), model.law, a, b, register)
+        return place_view(images, _camera(model, index, images), model.law, a, b, register)
+
+    for index, (placed, found) in enumerate(mapped(placed_view, range(len(capture.views)))):
+        context.report(0.8 + 0.15 * index / len(capture.views), f"registering {capture.views[index].name}")
         views.append(placed)
         registrations.append(found)
     bounds = object_bounds(tuple(views))
@@ -82,6 +88,13 @@ def _from_depth(
     report = solved_report(outcome, evidence, capture.names, bounds)
     findings = (*capture.findings, *registration_findings(capture.names, registrations))
     return _finished(tuple(moved_view(v, similarity) for v in views), report, findings)
+
+
+def _observed(view: View) -> Observation:
+    """What the solver sees of a view. Its RGB's mask is made on the way: it is asked for later and remembered."""
+    assert view.depth is not None
+    object_mask(view)
+    return observe(view.name, view.depth.values)
 
 
 def _camera(model: RigModel, index: int, images: ViewImages) -> Camera:

@@ -6,21 +6,17 @@ gains nothing over this. numpy's error model spares the code that would raise on
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from numba import njit
 
+from meshwright.workers import worker_count
+
+__all__ = ["kernel", "over_rows", "row_bands", "worker_count"]
+
 kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
-
-
-def worker_count() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def row_bands(height: int, count: int) -> list[tuple[int, int]]:
