@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -130,15 +129,19 @@ def test_verbs_are_functions_of_their_modules() -> None:
     assert cli.VerbGroup().get_command(None, "nothing") is None
 
 
-def test_sigterm_in_the_middle_leaves_nothing(posed_capture: Path, tmp_path: Path) -> None:
-    """A real process, stopped while it works."""
+@pytest.mark.parametrize(("stop", "stage"), [(signal.SIGTERM, "calibrate"), (signal.SIGINT, "package")])
+def test_a_process_stopped_while_it_works_leaves_nothing(
+    posed_capture: Path, tmp_path: Path, stop: signal.Signals, stage: str
+) -> None:
     out = tmp_path / "out"
-    words = [sys.executable, "-m", "meshwright", "reconstruct", str(posed_capture), "-o", str(out), "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-m", "meshwright", "reconstruct", str(posed_capture), "-o", str(out), "--json", "--zip"]
+    small = ["--faces", "1000", "--texture-size", "256", "--resolution", "48"]
+    process = subprocess.Popen([*words, *small], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
+    for line in process.stdout:
+        if json.loads(line)["stage"] == stage:
+            process.send_signal(stop)
+            break
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == CANCELLED
     assert json.loads(rest.splitlines()[-1])["error"]["code"] == "JOB_CANCELLED"

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from meshwright.cli.output import emit_json, progress_context, stdout, verdict_text
+from meshwright.cli.output import emit_json, merge_views, progress_context, stdout, verdict_text
 
 if TYPE_CHECKING:
     from meshwright.progress import Context
@@ -85,8 +85,8 @@ def _show(assessment: Assessment, out: Path | None) -> None:
     table.add_row("mean", verdict_text(assessment.verdict), *_cells(assessment.metrics))
     stdout.print(table)
     stdout.print(Text(assessment.summary))
-    for remark in assessment.warnings:
-        stdout.print(Text(" ".join(part for part in (remark.message, remark.remedy) if part), style="yellow"))
+    for _, text in merge_views(assessment.warnings):
+        stdout.print(Text(text, style="yellow"))
     if out is not None:
         stdout.print(Text(f"written   {out / 'quality.json'}, {out / 'errors'}"))
 

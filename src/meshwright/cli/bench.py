@@ -6,15 +6,18 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 
 from meshwright.cli.exits import CANCELLED
 from meshwright.cli.output import emit_json, stderr, stdout, verdict_text
-from meshwright.errors import Cancelled, InputError
+from meshwright.errors import Cancelled, EngineUnavailable, InputError
 
 Row = dict[str, Any]
 ROWS_NAME = "bench.jsonl"
@@ -39,6 +42,8 @@ def bench(
     Example: `meshwright bench captures/ -o out/bench --faces 20000`
     """
     captures = find_captures(folder)
+    _check(out, engine)
+    places = dict(zip(captures, result_names(captures), strict=True))
     chosen = {"--engine": engine, "--faces": faces, "--texture-size": texture_size, "--resolution": resolution}
     settings = {name: str(value) for name, value in chosen.items() if value is not None}
     done = {} if again else _read_rows(out / ROWS_NAME, settings)
@@ -48,7 +53,7 @@ def bench(
         if row is None:
             if not as_json:
                 stderr.print(f"{index + 1} of {len(captures)}: {capture.name}")
-            row = _run_one(capture, out, settings)
+            row = _run_one(capture, out / places[capture], settings)
             _append(out / ROWS_NAME, row)
         rows.append(row)
         if as_json:
@@ -74,15 +79,41 @@ def find_captures(folder: Path) -> list[Path]:
     return found
 
 
-def _run_one(capture: Path, out: Path, settings: dict[str, str]) -> Row:
-    words = [sys.executable, "-m", "meshwright", "reconstruct", str(capture), "-o", str(out / capture.stem)]
+def result_names(captures: Sequence[Path]) -> list[str]:
+    """A folder for each capture's result: its name, without a ZIP's suffix where no other capture is called so."""
+    folders = {capture.name for capture in captures if capture.is_dir()}
+    zips = Counter(capture.stem for capture in captures if not capture.is_dir())
+    return [
+        capture.name if capture.is_dir() or capture.stem in folders or zips[capture.stem] > 1 else capture.stem
+        for capture in captures
+    ]
+
+
+def _check(out: Path, engine: str) -> None:
+    """What would fail for every capture fails before the first."""
+    from meshwright.engines.registry import BOTH, find_engine
+
+    names = BOTH if engine in ("auto", "both") else tuple(name.strip() for name in engine.split(","))
+    for name in names:
+        try:
+            find_engine(name)
+        except EngineUnavailable:
+            continue
+    if out.exists() and not out.is_dir():
+        raise InputError(
+            f"{out} is a file, not a folder.", suggestion="Choose a folder with --out.", reason="out_is_a_file"
+        )
+
+
+def _run_one(capture: Path, result: Path, settings: dict[str, str]) -> Row:
+    words = [sys.executable, "-m", "meshwright", "reconstruct", str(capture), "-o", str(result)]
     options = [word for pair in settings.items() for word in pair]
     began = time.monotonic()
     run = subprocess.run([*words, *options, "--overwrite", "--json"], capture_output=True, text=True, check=False)
     if run.returncode == CANCELLED:
         raise Cancelled("Stopped.", suggestion="The same command goes on where this one was.")
     row: Row = {"capture": capture.name, "settings": settings, "seconds": round(time.monotonic() - began, 2)}
-    return row | _outcome(run, out / capture.stem)
+    return row | _outcome(run, result)
 
 
 def _outcome(run: subprocess.CompletedProcess[str], result: Path) -> Row:
@@ -99,18 +130,30 @@ def _outcome(run: subprocess.CompletedProcess[str], result: Path) -> Row:
 
 
 def _read_rows(path: Path, settings: dict[str, str]) -> dict[str, Row]:
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return {row["capture"]: row for row in rows if row["settings"] == settings and row["verdict"] is not None}
+    rows = [_parsed(line) for line in path.read_text(errors="replace").splitlines()] if path.exists() else []
+    return {row["capture"]: row for row in rows if row.get("settings") == settings and row.get("verdict") is not None}
+
+
+def _parsed(line: str) -> Row:
+    """A row; empty for a line that a power cut tore, whose capture is then run again."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) and "capture" in row else {}
 
 
 def _append(path: Path, row: Row) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        stream.write(json.dumps(row, allow_nan=False) + "\n")
+    with path.open("a+b") as stream:
+        torn = stream.tell() > 0 and path.read_bytes()[-1:] != b"\n"
+        stream.write((b"\n" if torn else b"") + json.dumps(row, allow_nan=False).encode() + b"\n")
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table("capture", "engine", "verdict", *METRICS.values(), "seconds", "peak MB")
+    table = Table(box=SIMPLE, pad_edge=False)  # fits into 80 columns
+    for name in ("capture", "engine", "verdict", *METRICS.values(), "s", "MB"):
+        table.add_column(name, overflow="fold", justify="left" if name in ("capture", "engine", "verdict") else "right")
     for row in rows:
         seconds, peak = f"{row['seconds']:.1f}", f"{(row.get('peak_memory_bytes') or 0) / 1e6:.0f}"
         for name, metrics in (row.get("metrics") or {"": None}).items():

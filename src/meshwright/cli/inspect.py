@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from meshwright.cli.output import emit_json, progress_context, stdout
+from meshwright.cli.output import emit_json, merge_views, progress_context, stdout
 
 if TYPE_CHECKING:
     from meshwright.capture.capture import Capture
@@ -72,9 +72,8 @@ def show_report(report: InputReport) -> None:
     stdout.print(_view_table(report.views))
     if report.rig is not None:
         stdout.print(_rig_table(report))
-    for finding in report.findings:
-        line = Text(f"{finding.severity:8}", style=_STYLES[finding.severity])
-        stdout.print(line.append(f"{finding.message} ", style="default").append(finding.remedy, style="dim"))
+    for finding, text in merge_views(report.findings):
+        stdout.print(Text(f"{finding.severity:8}", style=_STYLES[finding.severity]).append(text, style="default"))
     stdout.print(Text("The capture is ").append(report.verdict, style=_STYLES[report.verdict]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 
 from meshwright.cli.exits import INTERNAL, OK, exit_code
 from meshwright.cli.output import show_error, show_internal_error, stderr
-from meshwright.errors import Cancelled, MeshwrightError
+from meshwright.errors import Cancelled, DiskFull, InputError, MeshwrightError
 
 # Each verb is the function of that name in the module of that name, in the order of a first day's work.
 VERBS = ("sample", "inspect", "reconstruct", "assess", "verify", "bench", "engines", "models")
@@ -94,12 +95,30 @@ def run(argv: Sequence[str]) -> int:
             stderr.print_exception()
         show_error(error, as_json=as_json)
         return exit_code(error)
+    except OSError as error:
+        if debug:
+            raise
+        known = from_os_error(error)
+        show_error(known, as_json=as_json)
+        return exit_code(known)
     except Exception as error:
         if debug:
             raise
         show_internal_error(error, as_json=as_json)
         return INTERNAL
     return OK
+
+
+def from_os_error(error: OSError) -> MeshwrightError:
+    """A file that cannot be read or written, in words; the disk being full is an error of its own."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull("The disk is full.", suggestion="Free some space, or choose a folder on another disk.")
+    where = error.filename or "A file"
+    return InputError(
+        f"{where} cannot be used: {error.strerror or error}.",
+        suggestion="Check the path and its permissions.",
+        reason="file_not_usable",
+    )
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.panel import Panel
@@ -27,6 +27,8 @@ from meshwright.progress import Context, ProgressEvent
 # Progress and errors go to stderr, so that stdout holds the answer alone and can be piped.
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
+
+Said = TypeVar("Said", bound="Remark")
 
 VERDICT_STYLE = {"normal": "bold green", "warning": "bold yellow", "failure": "bold red"}
 MIN_STEP = 0.005  # JSON events closer than this, in the same stage, say nothing new
@@ -57,6 +59,38 @@ def progress_context(*, as_json: bool, quiet: bool) -> Generator[Context]:
                 on_progress=lambda event: bar.update(task, completed=event.fraction, description=_says(event))
             )
             bar.update(task, completed=1.0, description="done")
+
+
+class Remark(Protocol):
+    """What findings about an input and warnings of a report have in common."""
+
+    @property
+    def message(self) -> str:
+        """What is the matter."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, or nothing."""
+        ...
+
+    @property
+    def view(self) -> str | None:
+        """The view that it is about."""
+        ...
+
+
+def merge_views(remarks: Iterable[Said]) -> list[tuple[Said, str]]:
+    """Remarks in their order, each with its text; those that say the same of several views become one."""
+    groups: dict[tuple[str, str], list[Said]] = {}
+    for remark in remarks:
+        groups.setdefault((remark.message.removeprefix(f"View {remark.view}: "), remark.remedy), []).append(remark)
+    merged: list[tuple[Said, str]] = []
+    for (text, remedy), group in groups.items():
+        views = [remark.view for remark in group if remark.view]
+        message = f"Views {', '.join(views)}: {text}" if len(views) > 1 else group[0].message
+        merged.append((group[0], f"{message} {remedy}".rstrip()))
+    return merged
 
 
 def show_error(error: MeshwrightError, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from meshwright.cli.output import VERDICT_STYLE, stdout
+from meshwright.cli.output import VERDICT_STYLE, merge_views, stdout
 
 if TYPE_CHECKING:
     from meshwright.engines.run import EngineRun
@@ -54,8 +54,8 @@ def _show_engine(folder: Path, assessment: Assessment) -> None:
     _line("previews", str(folder / "previews"))
     _line("quality", str(folder / "quality.json"))
     _line("verdict", assessment.summary, VERDICT_STYLE[assessment.verdict])
-    for remark in assessment.warnings:
-        _line("note", " ".join(part for part in (remark.message, remark.remedy) if part), "yellow")
+    for _, text in merge_views(assessment.warnings):
+        _line("note", text, "yellow")
 
 
 def _line(label: str, text: str, style: str = "") -> None:

@@ -60,4 +60,5 @@ def _show(report: VerifyReport) -> None:
     for check in report.checks:
         word, style = MARKS[check.status]
         line = Text(f"{word:>8}", style=style).append(f"  {check.name:<9}", style="default")
-        stdout.print(line.append(" ".join(part for part in (check.file, check.message) if part), style="default"))
+        told = check.message if check.message.startswith(check.file) else f"{check.file} {check.message}"
+        stdout.print(line.append(told, style="default"), soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,12 +37,18 @@ def checked_options(names: Iterable[str], wanted: Mapping[str, Any] | EngineOpti
 
     Raises:
         InputError: an option is unknown or out of its range.
+        EngineUnavailable: none of the engines can run here.
     """
     values = wanted.model_dump(exclude_unset=True) if isinstance(wanted, EngineOptions) else dict(wanted or {})
     ready: dict[str, Engine] = {}
+    missing: list[EngineRun] = []
     for name in names:
-        with suppress(EngineUnavailable):
+        try:
             ready[name] = ready_engine(name)
+        except EngineUnavailable as error:
+            missing.append(EngineRun(name, {}, 0.0, error=error))
+    if not ready:
+        require_one(missing)
     # With several engines, an option that only one of them has is no fault of the others.
     known = {option for engine in ready.values() for option in engine.options_type.model_fields}
     foreign = {name: known - set(engine.options_type.model_fields) for name, engine in ready.items()}
@@ -90,9 +95,23 @@ def require_one(runs: Iterable[EngineRun]) -> None:
         return
     if len(errors) == 1:
         raise next(iter(errors.values()))
+    told = "; ".join(f"{name}: {error.message}" for name, error in errors.items())
+    bodies = {name: error.to_json()["error"] for name, error in errors.items()}
+    if all(isinstance(error, EngineUnavailable) for error in errors.values()):
+        raise EngineUnavailable(
+            f"None of the engines can run here: {told}",
+            suggestion=_remedies(errors.values()),
+            reason="no_engine_available",
+            engines=bodies,
+        )
     raise EngineError(
-        "No engine gave a mesh: " + "; ".join(f"{name}: {error.message}" for name, error in errors.items()),
+        f"No engine gave a mesh: {told}",
         suggestion="Use --engine fusion, which runs everywhere.",
         reason="all_engines_failed",
-        engines={name: error.to_json()["error"] for name, error in errors.items()},
+        engines=bodies,
     )
+
+
+def _remedies(errors: Iterable[MeshwrightError]) -> str:
+    """What the errors suggest, each sentence once."""
+    return " ".join(dict.fromkeys(error.suggestion for error in errors if error.suggestion))
