@@ -22,6 +22,7 @@ from meshwright.package.prepare import publishable
 from meshwright.package.staging import staged_folder
 from meshwright.package.strict_json import dump_json
 from meshwright.package.usdz import write_usdz
+from meshwright.workers import mapped
 
 Format = Literal["glb", "obj", "ply", "stl", "usdz", "draco"]
 Images = Mapping[str, UInt8[np.ndarray, "h w *c"]]
@@ -87,10 +88,12 @@ def write_engine_result(
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in mesh_files(mesh, formats=formats, frame=frame, glb=glb).items():
         (folder / name).write_bytes(data)
+    pictures: dict[Path, UInt8[np.ndarray, "h w *c"]] = {}
     for kind, images in (("previews", previews), ("errors", errors)):
-        for name, pixels in images.items():
+        if images:
             (folder / kind).mkdir(exist_ok=True)
-            write_image(folder / kind / f"{safe_name(name)}.png", pixels)
+        pictures |= {folder / kind / f"{safe_name(name)}.png": pixels for name, pixels in images.items()}
+    list(mapped(lambda path: write_image(path, pictures[path]), pictures))
     (folder / QUALITY_NAME).write_bytes(dump_json(dict(report_json)))
 
 

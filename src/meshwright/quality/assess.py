@@ -25,6 +25,7 @@ from meshwright.quality.metrics import Metrics
 from meshwright.quality.reference import COMPARISON_SIZE
 from meshwright.quality.summary import Remark, remarks, summarise
 from meshwright.quality.verdict import Status, Verdict, judge, judge_views, mean_metrics, worst_view
+from meshwright.workers import mapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +138,9 @@ def assess(
     context = context or Context()
     _check_holdout(capture, holdout)
     compared: list[ViewComparison] = []
-    for index, view in enumerate(capture.views):
-        context.report(index / (len(capture.views) + 1), f"comparing view {view.name}")
-        compared.append(compare_view(view, mesh, capture.diagonal))
+    for view in mapped(lambda view: compare_view(view, mesh, capture.diagonal), capture.views):
+        compared.append(view)
+        context.report(len(compared) / (len(capture.views) + 1), f"compared view {view.name}")
     context.report(len(capture.views) / (len(capture.views) + 1), "measuring the mesh")
     return Assessment(
         capture=capture,

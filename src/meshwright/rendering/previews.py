@@ -15,6 +15,7 @@ from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.rendering.orbit import UP, camera_studio, ground_shadow, orbit_cameras, seen_points
 from meshwright.rendering.render import Paint, Wire, paint_of, plain_paint, render_painted
+from meshwright.workers import mapped
 
 ANGLES_DEG = ((35.0, 20.0), (125.0, 20.0), (215.0, 20.0), (305.0, 20.0), (35.0, 62.0), (215.0, -30.0))
 BACKGROUND = 238
@@ -33,12 +34,14 @@ def render_previews(
     """
     cameras = preview_cameras(mesh, size, up)
     clay = plain_paint(len(mesh.vertices), CLAY)
-    backdrops = [_backdrop(mesh, camera, shadow, up) for camera in cameras]
-    pictures = {}
-    for kind, paint, wire in (("textured", paint_of(mesh), None), ("wireframe", clay, WIRE)):
-        for n, (camera, backdrop) in enumerate(zip(cameras, backdrops, strict=True)):
-            pictures[f"{kind}_{n:02d}"] = _picture(mesh, paint, camera, backdrop, wire)
-    return pictures
+    kinds = {"textured": (paint_of(mesh), None), "wireframe": (clay, WIRE)}
+
+    def pictures(camera: Camera) -> list[UInt8[np.ndarray, "h w 3"]]:
+        backdrop = _backdrop(mesh, camera, shadow, up)
+        return [_picture(mesh, paint, camera, backdrop, wire) for paint, wire in kinds.values()]
+
+    drawn = list(mapped(pictures, cameras))
+    return {f"{kind}_{n:02d}": both[k] for k, kind in enumerate(kinds) for n, both in enumerate(drawn)}
 
 
 def preview_cameras(mesh: TexturedMesh, size: int, up: ArrayLike = UP) -> list[Camera]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -48,15 +49,17 @@ class Wire:
 
 
 _paints: WeakKeyDictionary[TexturedMesh | Mesh, Paint] = WeakKeyDictionary()
+_making_paint = Lock()
 _NO_TEXTURE = Pyramid(np.zeros((1, 3), np.uint8), np.array([[0, 1, 1]]))
 
 
 def paint_of(mesh: TexturedMesh | Mesh) -> Paint:
     """The mesh's paint, remembered for as long as the mesh lives: building a pyramid takes as long as a picture."""
-    paint = _paints.get(mesh)
-    if paint is None:
-        paint = _paints[mesh] = _make_paint(mesh)
-    return paint
+    with _making_paint:
+        paint = _paints.get(mesh)
+        if paint is None:
+            paint = _paints[mesh] = _make_paint(mesh)
+        return paint
 
 
 def plain_paint(n_vertices: int, grey: int = PLAIN_GREY) -> Paint:
