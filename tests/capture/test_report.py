@@ -14,7 +14,7 @@ from capture.making import cameras, good_files, with_cameras, write_folder
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView, CalibrationReport
 from meshwright.capture.capture import Capture, Finding
 from meshwright.capture.load import load_capture
-from meshwright.capture.report import InputReport, inspect_capture
+from meshwright.capture.report import InputReport, inspect_capture, told_hypothesis
 from meshwright.capture.report_html import report_html
 
 
@@ -94,3 +94,14 @@ def test_inspect_prints_a_table_or_json_and_writes_a_page(tmp_path: Path, capfd:
 def test_inspect_of_nothing_ends_with_the_code_of_bad_input(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(str(tmp_path / "none"), "--json") == 3
     assert json.loads(capfd.readouterr().out)["error"]["details"]["reason"] == "not_found"
+
+
+def test_a_rig_is_told_in_words() -> None:
+    upright, odd = (
+        {"slot": "front", "roll_deg": 0, "mirrored": False},
+        {"slot": "top", "roll_deg": 90, "mirrored": True},
+    )
+    usual = told_hypothesis({"depth_law": "z", "anomaly": None, "offset": False, "views": {"front": upright}})
+    assert usual == {"depth law": "z", "anomaly": "none", "offset": "no", "views": "as named, upright"}
+    told = told_hypothesis({"views": {"front": upright, "top": odd, "left": upright}})
+    assert told == {"views": "top turned by 90 degrees, mirrored; left shows front"}

@@ -140,6 +140,28 @@ def inspect_capture(capture: Capture, calibrated: CalibratedCapture | None = Non
     )
 
 
+def told_hypothesis(hypothesis: Mapping[str, Any]) -> dict[str, str]:
+    """A rig's hypothesis for people: what is as usual in a word, the views that are not one by one."""
+    told = {key.replace("_", " "): _told(value) for key, value in hypothesis.items() if key != "views"}
+    views = {name: _told_view(name, view) for name, view in hypothesis.get("views", {}).items()}
+    odd = [f"{name} {text}" for name, text in views.items() if text]
+    return told | ({"views": "; ".join(odd) or "as named, upright"} if views else {})
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _told_view(name: str, view: Mapping[str, Any]) -> str:
+    """How one view departs from its name, or nothing."""
+    turned, slot = view.get("roll_deg", 0), view.get("slot", name)
+    parts = [f"shows {slot}"] if slot != name else []
+    parts += [f"turned by {turned} degrees"] if turned else []
+    return ", ".join([*parts, *(["mirrored"] if view.get("mirrored") else [])])
+
+
 def _verdict(findings: list[Finding]) -> Literal["good", "warning", "error"]:
     severities = {finding.severity for finding in findings}
     return "error" if "error" in severities else "warning" if "warning" in severities else "good"

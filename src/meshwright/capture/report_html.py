@@ -12,7 +12,7 @@ from PIL import Image
 
 from meshwright.capture.capture import Capture, View
 from meshwright.capture.masks import depth_mask, object_mask
-from meshwright.capture.report import FindingInfo, InputReport, ViewInfo
+from meshwright.capture.report import FindingInfo, InputReport, ViewInfo, told_hypothesis
 
 _THUMB = 240
 _STYLE = """
@@ -64,7 +64,7 @@ def _rig(report: InputReport) -> str:
         return ""
     rows = [
         ("cameras", rig.source),
-        *((key, str(value)) for key, value in rig.hypothesis.items()),
+        *told_hypothesis(rig.hypothesis).items(),
         ("field of view", "" if rig.fov_deg is None else f"{rig.fov_deg:.2f}°"),
         ("residual", "" if rig.residual_pct is None else f"{rig.residual_pct:.3f} % of the diagonal"),
         ("margin over the next", "" if rig.margin is None else f"{rig.margin:.2f}"),

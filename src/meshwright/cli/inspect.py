@@ -97,11 +97,13 @@ def _view_table(views: list[ViewInfo]) -> Table:
 
 
 def _rig_table(report: InputReport) -> Table:
+    from meshwright.capture.report import told_hypothesis
+
     rig, table = report.rig, Table(title="Rig", title_justify="left", show_header=False, box=SIMPLE, pad_edge=False)
     assert rig is not None
     table.add_row("cameras", rig.source)
-    for key, value in rig.hypothesis.items():
-        table.add_row(key, str(value))
+    for key, told in told_hypothesis(rig.hypothesis).items():
+        table.add_row(key, told)
     if rig.fov_deg is not None:
         table.add_row("field of view", f"{rig.fov_deg:.2f} degrees")
     if rig.residual_pct is not None:

@@ -25,7 +25,7 @@ def sample(
     fov: Annotated[float, typer.Option(help="Full field of view in degrees.")] = 49.1,
     distance: Annotated[float, typer.Option(help="Camera distance in object diagonals.")] = 1.22,
     diagonal_m: Annotated[float, typer.Option(help="The object's diagonal in metres (metric format).")] = 0.5,
-    novel: Annotated[int, typer.Option(help="Number of held-out views in the truth.")] = 12,
+    novel: Annotated[int, typer.Option(min=0, max=1000, help="Number of held-out views in the truth.")] = 12,
     truth: Annotated[
         bool, typer.Option(help="Also write OUT/truth: mesh, cameras, exact depth, held-out views.")
     ] = True,
