@@ -13,6 +13,7 @@ from meshwright.cameras.given import calibrate_given
 from meshwright.cameras.solved import calibrate_solved
 from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.capture.capture import Capture
+from meshwright.errors import InputError
 from meshwright.progress import Context
 
 
@@ -22,7 +23,7 @@ class CalibrationOptions:
 
     ``rig``: None solves what is not given; ``given`` insists on the capture's cameras; ``viewer`` or ``object`` fixes
     the left/right naming; or a list such as ``naming=object,top=180,bottom=0,fov=60,law=linear,offset=no,ray=no,
-    projection=perspective,mirror=back,withhold=yes`` (any subset; see `meshwright.cameras.forced`).
+    projection=perspective,mirror=back`` (any subset; see `meshwright.cameras.forced`). ``solve`` ignores given cameras.
     ``register``: lay each RGB image on its depth by a similarity.
     """
 
@@ -39,10 +40,17 @@ def calibrate(
     box has diagonal 1.
 
     Raises:
-        InputError: cameras are neither given nor solvable (reason ``cameras_unsolvable``), or ``rig`` cannot be read.
+        InputError: cameras are neither given nor solvable (reasons ``cameras_unsolvable``, ``cameras_missing``), or
+            ``rig`` cannot be read or holds for no arrangement (``rig_unreadable``, ``rig_contradiction``).
         Cancelled: the context asked to stop.
     """
     options, context = options or CalibrationOptions(), context or Context()
-    if capture.has_cameras and (options.rig is None or options.rig == "given"):
+    if capture.has_cameras and options.rig in (None, "given"):
         return calibrate_given(capture, options.register, context)
+    if options.rig == "given":
+        raise InputError(
+            "--rig given, but the capture has no cameras.",
+            reason="cameras_missing",
+            suggestion="Add a cameras.json or a COLMAP or BOP model, or leave --rig out to have the cameras solved.",
+        )
     return calibrate_solved(capture, options.rig, options.register, context)

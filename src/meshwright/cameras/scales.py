@@ -23,11 +23,11 @@ from meshwright.workers import mapped
 LAWS = (
     DepthLaw(),
     DepthLaw(ray=True),
-    DepthLaw(near_bright=True),
     DepthLaw(inverse=True),
+    DepthLaw(near_bright=True),
     DepthLaw(offset=True),
     DepthLaw(inverse=True, offset=True),
-)
+)  # fewest unknowns first: with an offset, 8-bit inverse depth passes for linear
 BANDS = (0.04, 0.015, 0.006, 0.003)
 GOOD = 8e-4  # half-image units, as in `search`
 SIMPLE_SHARE = {1: 0.8, 2: 0.6}  # another law must fit this much better, by its unknowns per view

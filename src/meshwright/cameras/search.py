@@ -20,11 +20,12 @@ from meshwright.cameras.model import (
     anchor_values,
     initial_depths,
 )
-from meshwright.cameras.solve import fit, residual_of
+from meshwright.cameras.solve import fit, residual_of, spans_scanned
 from meshwright.cameras.ties import by_colour, ties
 from meshwright.progress import Context
 
 START_FOVS = (38.0, 58.0)
+COARSE = (-0.06, 0.0, 0.06), (0.6, 1.0, 1.6)  # shifts and spans tried when arrangements are only ranked
 GOOD = 8e-4  # a fit this close needs no further explanation
 PLAIN_SHARE = 0.7  # an anomaly must fit this much better than the best arrangement without one
 SIMPLE_SHARE = {1: 0.8, 2: 0.6}  # and so must another depth law, by its unknowns per view
@@ -59,14 +60,15 @@ def rank(
     evidence: Evidence, candidates: Sequence[Arrangement], law: DepthLaw, orthographic: bool, check: Callable[[], None]
 ) -> list[tuple[float, Arrangement, float]]:
     """Score all arrangements before any fit: (residual, arrangement, field of view), best first."""
-    scored = []
+    scored: list[tuple[float, Arrangement, float]] = []
     for arrangement in candidates:
         check()
-        for fov in START_FOVS:
-            problem, _ = evidence.problem(arrangement, 100)
-            scored.append(
-                (residual_of(problem, start_model(evidence, arrangement, law, orthographic, fov)), arrangement, fov)
-            )
+        for fov in START_FOVS if law.parameters == 1 else START_FOVS[1:]:
+            problem, _ = evidence.problem(arrangement, 100 if law.parameters == 1 else 25)
+            model = start_model(evidence, arrangement, law, orthographic, fov)
+            if law.parameters == 2:
+                model = spans_scanned(problem, model, 1, *COARSE)
+            scored.append((residual_of(problem, model), arrangement, fov))
     return sorted(scored, key=lambda s: s[0])
 
 
@@ -74,6 +76,8 @@ def quick_fit(evidence: Evidence, arrangement: Arrangement, law: DepthLaw, ortho
     """A fit on few samples, good enough to compare hypotheses."""
     problem, _ = evidence.problem(arrangement, 250)
     model = start_model(evidence, arrangement, law, orthographic, fov)
+    if law.parameters == 2:
+        model = spans_scanned(evidence.problem(arrangement, 100)[0], model)
     return Candidate(arrangement, law, orthographic, fit(problem, model))
 
 
@@ -105,7 +109,7 @@ def best_of_law(
             break
     fits: list[Candidate] = []
     for _, arrangement, first in chosen.values():
-        for fov in sorted(START_FOVS, key=lambda f: f != first):
+        for fov in sorted(START_FOVS, key=lambda f: f != first)[: 2 if law.parameters == 1 else 1]:
             check()
             fits.append(quick_fit(evidence, arrangement, law, orthographic, fov))
             if fits[-1].residual < GOOD:
