@@ -48,7 +48,7 @@ lock: $(VENV)/.dev ## renew uv.lock and constraints.txt (needs uv)
 	@.ci/lock
 
 clean: ## remove what the targets made (not the results in out/)
-	rm -rf $(VENV) site .pytest_cache .ruff_cache node_modules
+	rm -rf $(VENV) site .pytest_cache .ruff_cache tests/services/node_modules
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Meshwright needs Python 3.11, 3.12 or 3.13; none was found. Debian or Ubuntu: apt install python3 python3-venv"; exit 1; }

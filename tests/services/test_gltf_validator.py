@@ -16,7 +16,7 @@ from meshwright.package.draco import write_draco_glb
 from meshwright.package.glb import Frame, GlbOptions, write_glb
 from meshwright.package.prepare import publishable
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
 SCRIPT = """
 const fs = require("fs"), validator = require("gltf-validator");
 validator.validateBytes(new Uint8Array(fs.readFileSync(process.argv[1])), {maxIssues: 50})
@@ -34,7 +34,7 @@ def validate(data: bytes, folder: Path) -> dict:
     assert shutil.which("node"), "run make test-services, which installs Node"
     path = folder / "mesh.glb"
     path.write_bytes(data)
-    done = subprocess.run(["node", "-e", SCRIPT, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["node", "-e", SCRIPT, str(path)], cwd=HERE, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -83,3 +83,10 @@ def test_the_draco_container_is_valid(tmp_path: Path) -> None:
     issues = validate(write_draco_glb(publishable(SMALL)), tmp_path)["issues"]
     assert (issues["numErrors"], issues["numWarnings"], issues["numHints"]) == (0, 0, 0), issues["messages"]
     assert {message["code"] for message in issues["messages"]} <= DRACO_INFOS
+
+
+def test_the_shipped_result_is_valid(tmp_path: Path) -> None:
+    """What a reader of examples/ opens came out of the whole engine, not out of a test's formulas."""
+    shipped = HERE.parents[1] / "examples" / "result" / "fusion" / "mesh.glb"
+    issues = validate(shipped.read_bytes(), tmp_path)["issues"]
+    assert (issues["numErrors"], issues["numWarnings"], issues["numHints"]) == (0, 0, 0), issues["messages"]
