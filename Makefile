@@ -14,12 +14,12 @@ DEMO_OUT ?= out/demo
 PYTEST_ARGS ?= -n auto --dist loadfile
 BENCH_DIR ?= out/bench
 
-.PHONY: help demo test test-services lint format type bench docs lock clean
+.PHONY: help demo test test-services lint format type bench examples docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.core ## install, reconstruct the shipped sample, print where the result and its verdict are
+demo: $(VENV)/.warm ## install, reconstruct the shipped sample, print where the result and its verdict are
 	@$(BIN)/meshwright reconstruct $(DEMO_CAPTURE) -o $(DEMO_OUT) --overwrite
 
 test: $(VENV)/.test ## every test that needs no server, browser, Node or GPU
@@ -41,6 +41,10 @@ type: $(VENV)/.dev ## basedpyright, strict on src
 bench: $(VENV)/.core ## time by stage on a full-size capture, and the growth with views and resolution
 	@$(BIN)/python benchmarks/timing.py --out $(BENCH_DIR)
 
+examples: $(VENV)/.core ## reconstruct the shipped sample into examples/result (small enough to ship) and make README's picture
+	@$(BIN)/meshwright reconstruct examples/capture -o examples/result --faces 7000 --texture-size 768 --overwrite
+	@$(BIN)/python docs/picture.py
+
 docs: $(VENV)/.dev ## write the generated pages (docs/cli.md) and build the site into site/
 	@$(BIN)/python docs/generate.py && $(BIN)/mkdocs build --strict --quiet
 
@@ -58,6 +62,12 @@ $(VENV)/bin/python:
 $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing Meshwright into $(VENV) (once; a minute or so)"
 	@$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+# numba compiles on first use and caches; done here, the first reconstruction is as fast as every other.
+$(VENV)/.warm: $(VENV)/.core
+	@echo "Compiling the kernels (once; ten seconds or so)"
+	@$(BIN)/python -m meshwright.warm
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
