@@ -28,7 +28,7 @@ def main(capture: Path, result: Path) -> None:
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
             sheet.paste(picture.resize((TILE, TILE), Image.Resampling.LANCZOS), (x * TILE, y * TILE))
-    sheet.quantize(160, dither=Image.Dither.NONE).save(ROOT / "docs" / "images" / "result.png", optimize=True)
+    sheet.save(ROOT / "docs" / "images" / "result.jpg", quality=86, subsampling=0, optimize=True)
 
 
 def opened(path: Path) -> Image.Image:
