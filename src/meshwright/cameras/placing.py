@@ -12,9 +12,12 @@ from meshwright.cameras.observations import drop_specks
 from meshwright.cameras.registration import Registration, register_silhouettes
 from meshwright.capture.calibrated import CalibratedView
 from meshwright.capture.capture import View
-from meshwright.capture.masks import object_mask
+from meshwright.capture.masks import mask_with_source
+from meshwright.capture.shadows import without_contact_shadow
 from meshwright.geometry.camera import Camera, pixel_grid
 from meshwright.geometry.similarity import Similarity2d
+
+DOUBTFUL_IOU = 0.98  # below this, a mask that was found by its background may hold a contact shadow
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +29,18 @@ class ViewImages:
     rgb_mask: Bool[np.ndarray, "H W"]
     values: Float[np.ndarray, "h w"] | None
     integer: bool
+    mask_is_found: bool = False
 
 
 def view_images(view: View, mirrored: bool = False) -> ViewImages:
     """Images of a view; a mirrored one is flipped back."""
-    rgb, rgb_mask = view.rgb, object_mask(view)
+    rgb, (rgb_mask, source) = view.rgb, mask_with_source(view)
     values = None if view.depth is None else np.where(drop_specks(view.depth.valid), view.depth.values, 0.0)
     integer = view.depth is not None and view.depth.bits <= 16
     if mirrored:
         rgb, rgb_mask = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(rgb_mask[:, ::-1])
         values = None if values is None else np.ascontiguousarray(values[:, ::-1])
-    return ViewImages(view.name, rgb, rgb_mask, values, integer)
+    return ViewImages(view.name, rgb, rgb_mask, values, integer, source == "background")
 
 
 def decode_depth(
@@ -71,7 +75,7 @@ def place_view(
         return CalibratedView(images.name, camera, images.rgb_mask, None, images.rgb, rgb_mask=images.rgb_mask), None
     depth = decode_depth(images.values, camera, law, a, b)
     mask = depth > 0
-    found = register_silhouettes(mask, images.rgb_mask) if register else None
+    found, rgb_mask = _registered(mask, images) if register else (None, images.rgb_mask)
     view = CalibratedView(
         images.name,
         camera,
@@ -79,11 +83,26 @@ def place_view(
         depth,
         images.rgb,
         registration=found.similarity if found else Similarity2d(),
-        rgb_mask=images.rgb_mask,
+        rgb_mask=rgb_mask,
         depth_step=depth_step(images.values, law, a, b, images.integer),
         depth_scale=abs(a),
     )
     return view, found
+
+
+def _registered(mask: Bool[np.ndarray, "h w"], images: ViewImages) -> tuple[Registration, Bool[np.ndarray, "H W"]]:
+    """The photo's registration and its mask: without a contact shadow, where the depth's silhouette agrees to that.
+
+    A shadow that counts as object pulls the whole photo up and makes it look larger than the surface.
+    """
+    found = register_silhouettes(mask, images.rgb_mask)
+    if not images.mask_is_found or found.iou >= DOUBTFUL_IOU:
+        return found, images.rgb_mask
+    thinner = without_contact_shadow(images.rgb, images.rgb_mask)
+    if thinner is images.rgb_mask:
+        return found, images.rgb_mask
+    again = register_silhouettes(mask, thinner)
+    return (again, thinner) if again.iou > found.iou else (found, images.rgb_mask)
 
 
 def object_bounds(views: tuple[CalibratedView, ...]) -> Float[np.ndarray, "2 3"]:

@@ -22,6 +22,7 @@ from meshwright.surface.sampling import gather_view
 KEPT_VIEWS = 4  # per point, the best ones: bounds memory for many views
 EDGE_PX = 5.0  # of a 1024 px wide image: weight grows from 0 to 1 over this distance from an edge
 BLEED_PX = 1.5  # image pixels from an edge within which a bicubic sample still takes in what lies behind
+MASK_ERROR = 0.2  # of the outlines' mismatch: so far inside its outline a photo may still show what is not the object
 EDGE_SLOPES = 8.0  # a depth step of more than this many pixel sizes (83 degrees of incidence) is an edge
 DEPTH_TOLERANCE = 0.01  # of the diagonal: the view's depth map shows another surface beyond this
 RASTER_SIZE = 1536  # px, longer side of the visibility buffers at most
@@ -78,8 +79,14 @@ class Observer:
     pixel_slope: float
 
 
-def observe(mesh: Mesh, view: CalibratedView, diagonal: float, texels_per_unit: float) -> Observer:
-    """Prepare a view: mesh z-buffer, trust maps, image at about the texture's resolution."""
+def observe(
+    mesh: Mesh, view: CalibratedView, diagonal: float, texels_per_unit: float, mismatch: float = 0.0
+) -> Observer:
+    """Prepare a view: mesh z-buffer, trust maps, image at about the texture's resolution.
+
+    ``mismatch`` (share of the image width, `mismatch.contour_mismatch`) is how far the photo's outline lies from the
+    surface's: by so much the falloff towards edges grows.
+    """
     from meshwright.rendering.raster import rasterize
 
     camera = _buffer_camera(view.camera)
@@ -88,7 +95,7 @@ def observe(mesh: Mesh, view: CalibratedView, diagonal: float, texels_per_unit: 
     shown = _resampled_nearest(view.mask, depth.shape)
     step = EDGE_SLOPES * np.asarray(camera.pixel_size(depth), np.float32)
     edge = _depth_edges(depth, step) | ~shown
-    width = EDGE_PX * max(depth.shape) / 1024
+    width = (EDGE_PX / 1024 + mismatch) * max(depth.shape)
     rgb, shrink = _image_for_texels(view, depth, texels_per_unit)
     return Observer(
         _projection(camera),
@@ -100,7 +107,7 @@ def observe(mesh: Mesh, view: CalibratedView, diagonal: float, texels_per_unit: 
         np.ascontiguousarray(own, np.float32),
         _ramp(edge, BLEED_PX * max(1.0, depth.shape[1] / view.rgb.shape[1]), width),
         rgb,
-        _rgb_trust(view, rgb.shape[:2]),
+        _rgb_trust(view, rgb.shape[:2], mismatch),
         float(view.confidence),
         2e-3 * diagonal,
         DEPTH_TOLERANCE * diagonal + view.depth_step,
@@ -183,18 +190,22 @@ def _ramp(blocked: np.ndarray, start: float, width: float) -> Float[np.ndarray, 
     return share * share * (3 - 2 * share)
 
 
-def _rgb_trust(view: CalibratedView, shape: tuple[int, int]) -> Float[np.ndarray, "H W"]:
-    """Falloff towards the border of the RGB's own mask; a single one where there is no mask."""
+def _rgb_trust(view: CalibratedView, shape: tuple[int, int], mismatch: float) -> Float[np.ndarray, "H W"]:
+    """Falloff towards the border of the RGB's own mask; a single one where there is no mask.
+
+    Where outlines disagree, the mask's own error (soft light, a rest of shadow) is of about a fifth of that size.
+    """
     if view.rgb_mask is None:
         return np.ones((1, 1), np.float32)
-    return _ramp(~_resampled_nearest(view.rgb_mask, shape), BLEED_PX, EDGE_PX * max(shape) / 1024)
+    start = BLEED_PX + MASK_ERROR * mismatch * max(shape)
+    return _ramp(~_resampled_nearest(view.rgb_mask, shape), start, EDGE_PX * max(shape) / 1024)
 
 
 def _image_for_texels(view: CalibratedView, depth: Float[np.ndarray, "h w"], texels_per_unit: float):
     """The RGB averaged down to about one pixel per texel where it is finer, and the scale factors (x, y)."""
     from PIL import Image
 
-    rgb = np.ascontiguousarray(view.rgb)
+    rgb = _read_only(np.ascontiguousarray(view.rgb))
     seen = depth[depth > 0]
     if not len(seen):
         return rgb, (1.0, 1.0)
@@ -203,5 +214,12 @@ def _image_for_texels(view: CalibratedView, depth: Float[np.ndarray, "h w"], tex
     if ratio < FINER_IMAGE:
         return rgb, (1.0, 1.0)
     size = (max(1, round(rgb.shape[1] / ratio)), max(1, round(rgb.shape[0] / ratio)))
-    smaller = np.array(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
-    return smaller, (size[0] / rgb.shape[1], size[1] / rgb.shape[0])
+    smaller = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
+    return _read_only(smaller), (size[0] / rgb.shape[1], size[1] / rgb.shape[0])
+
+
+def _read_only(image: np.ndarray) -> np.ndarray:
+    """A view that cannot be written: numba compiles a kernel anew for arrays that can."""
+    shown = image.view()
+    shown.flags.writeable = False
+    return shown

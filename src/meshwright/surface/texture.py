@@ -12,11 +12,14 @@ from meshwright.errors import EngineError, InputError
 from meshwright.geometry.mesh import Coverage, Mesh, TexturedMesh
 from meshwright.progress import Context
 from meshwright.surface.bake import blend_texels, sight_texels
+from meshwright.surface.coherence import cohere
 from meshwright.surface.inpaint import fill_outside, fill_unseen
 from meshwright.surface.levelling import Levelling, level
+from meshwright.surface.mismatch import contour_mismatch
 from meshwright.surface.sightings import Observer, Sightings, observe
 from meshwright.surface.tangents import vertex_tangents
 from meshwright.surface.unwrap import Atlas, unwrap
+from meshwright.surface.warp import warped_capture
 
 SIZES = (256, 8192)
 SEEN_COSINE = 0.5  # 60 degrees: what `Coverage.SEEN` means
@@ -24,11 +27,16 @@ SEEN_COSINE = 0.5  # 60 degrees: what `Coverage.SEEN` means
 
 @dataclass(frozen=True)
 class TextureOptions:
-    """``size`` of the square texture in texels (product range 1024-4096), ``levelling`` of views against each other."""
+    """``size`` of the square texture in texels (product range 1024-4096), ``levelling`` of views against each other.
+
+    ``warp``: photos whose outlines disagree with the surface's are bent to agree with each other first. Lines then meet
+    across views, but no view shows its own photo to the pixel any more, which the metrics count.
+    """
 
     size: int = 2048
     levelling: bool = True
     tangents: bool = True
+    warp: bool = False
 
     def __post_init__(self) -> None:
         if not (SIZES[0] <= self.size <= SIZES[1]) or self.size % 64:
@@ -57,8 +65,7 @@ def texture_mesh(
     with context.stage("unwrap", 0.0, 0.25):
         atlas = unwrap(mesh, options.size, context)
     with context.stage("project", 0.25, 0.65):
-        observers = [observe(mesh, view, capture.diagonal, atlas.texels_per_unit) for view in capture.views]
-        sightings = sight_texels(mesh, atlas.texels, observers, context)
+        observers, sightings = _sightings(mesh, capture, atlas, options, context)
     with context.stage("blend", 0.65, 0.85):
         colors, seen = _blend(mesh, atlas, sightings, observers, options)
     if not seen.any():
@@ -70,6 +77,27 @@ def texture_mesh(
     with context.stage("fill", 0.85, 1.0):
         texture = _filled(mesh, atlas, colors, seen, context)
     return _assembled(mesh, atlas, texture, _coverage(sightings, seen), invented, options)
+
+
+def _sightings(
+    mesh: Mesh, capture: CalibratedCapture, atlas: Atlas, options: TextureOptions, context: Context
+) -> tuple[list[Observer], Sightings]:
+    """What all views show at the texels. Photos that do not fit the surface speak for whole regions (`coherence`)."""
+    apart = [contour_mismatch(view) for view in capture.views]
+    observers = _observers(mesh, capture, atlas, apart)
+    if options.warp and any(apart):
+        observers = _observers(mesh, warped_capture(mesh, capture, observers), atlas, apart)
+    sightings = sight_texels(mesh, atlas.texels, observers, context)
+    if any(apart):
+        sightings = cohere(mesh, atlas.texels, sightings, len(observers), capture.diagonal)
+    return observers, sightings
+
+
+def _observers(mesh: Mesh, capture: CalibratedCapture, atlas: Atlas, apart: list[float]) -> list[Observer]:
+    return [
+        observe(mesh, view, capture.diagonal, atlas.texels_per_unit, mismatch)
+        for view, mismatch in zip(capture.views, apart, strict=True)
+    ]
 
 
 def _blend(
