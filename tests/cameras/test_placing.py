@@ -7,7 +7,6 @@ import pytest
 
 from cameras.scenes import sample
 from meshwright.cameras.model import DepthLaw
-from meshwright.cameras.observations import drop_specks
 from meshwright.cameras.placing import (
     decode_depth,
     depth_step,
@@ -16,6 +15,7 @@ from meshwright.cameras.placing import (
     object_bounds,
     view_points,
 )
+from meshwright.capture.masks import drop_specks
 from meshwright.geometry.camera import Camera, pixel_grid
 from meshwright.geometry.rotations import exp_so3
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,9 +10,9 @@ from numba import njit
 from scipy import ndimage
 
 from meshwright.cameras.residuals import Maps, Samples
+from meshwright.capture.masks import drop_specks
 
 MAP_SIZE = 520  # longer side of the solver maps: measured, finer ones do not find the rig better
-STRAY_PIXELS = 30  # components below this are specks; they set a view's largest value (research/calibration.md)
 DIRECTIONS = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)], -1)
 
 
@@ -64,18 +63,6 @@ def _window_mean(values, radius, tolerance):  # pragma: no cover - compiled
                         count += 1
             out[y, x] = total / count
     return out
-
-
-def drop_specks(valid: Bool[np.ndarray, "h w"], least: int = STRAY_PIXELS) -> Bool[np.ndarray, "h w"]:
-    """The mask without components smaller than ``least`` pixels (all kept when every one is small)."""
-    found: Any = ndimage.label(valid, structure=np.ones((3, 3)))
-    labels, count = found
-    if count <= 1:
-        return valid
-    area = np.bincount(labels.ravel())
-    area[0] = 0
-    keep = area >= least
-    return keep[labels] if keep.any() else valid
 
 
 def signed_distance(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:

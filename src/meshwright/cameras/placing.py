@@ -8,11 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from meshwright.cameras.model import DepthLaw
-from meshwright.cameras.observations import drop_specks
 from meshwright.cameras.registration import Registration, register_silhouettes
 from meshwright.capture.calibrated import CalibratedView
 from meshwright.capture.capture import View
-from meshwright.capture.masks import mask_with_source
+from meshwright.capture.masks import drop_specks, mask_with_source
 from meshwright.capture.shadows import without_contact_shadow
 from meshwright.geometry.camera import Camera, pixel_grid
 from meshwright.geometry.similarity import Similarity2d

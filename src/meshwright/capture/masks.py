@@ -65,12 +65,12 @@ def depth_mask(view: View) -> Bool[np.ndarray, "h w"]:
 
 
 def drop_specks(mask: Bool[np.ndarray, "h w"], least: int = STRAY_PIXELS) -> Bool[np.ndarray, "h w"]:
-    """The mask without components (8-connected) of fewer than ``least`` pixels; the largest always stays.
+    """The mask without components (8-connected) of fewer than ``least`` pixels; as it is where every one is small.
 
     A tiny depth map (a thumbnail) may hold the whole object in fewer pixels than the limit.
     """
-    sizes = _component_sizes(mask)
-    return sizes >= max(min(least, sizes.max(initial=0)), 1)
+    large = _component_sizes(mask) >= least
+    return large if large.any() else mask
 
 
 def background_mask(
