@@ -12,7 +12,7 @@ AGGRESSION = (5.0, 3.0, 7.0)  # fast-simplification's knob; the gentler, the bet
 
 def simplify(mesh: Mesh, faces: int) -> Mesh:
     """A watertight manifold of at most ``faces`` faces; the input must be a closed chain (see clean.py)."""
-    result = make_manifold(mesh)
+    result = mesh if len(mesh.faces) > faces else make_manifold(mesh)
     target = faces
     for aggression in AGGRESSION:
         if len(result.faces) <= faces:
