@@ -49,11 +49,12 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Views ready for the solver; ``sizes`` are the depth maps' (width, height)."""
+    """Views ready for the solver; ``sizes`` are the depth maps' (width, height), ``fov_deg`` is a fact."""
 
     observations: list[Observation]
     sizes: list[tuple[int, int]]
     rgbs: list[UInt8[np.ndarray, "h w 3"]] = field(default_factory=list)
+    fov_deg: float | None = None
 
     def problem(
         self, arrangement: Arrangement, per_view: int | None = None

@@ -2,8 +2,9 @@
 
 ``viewer``, ``object`` or a list of ``key=value``: ``naming=viewer|object``, ``fov=DEGREES``,
 ``law=linear|inverse|near_bright``, ``ray=yes|no``, ``offset=yes|no``, ``projection=perspective|orthographic``,
-``mirror=VIEW|none``, and ``VIEW=DEGREES`` for the clockwise turn of a view's image. ``solve`` (or ``withhold``) alone
-solves the cameras although the capture has some.
+``mirror=VIEW|none``, and ``VIEW=DEGREES`` for the clockwise turn of a view's image. ``ring`` says that the
+views stand evenly on a ring, ``elevation=DEGREES`` at which elevation. ``solve`` (or ``withhold``) alone solves the
+cameras although the capture has some.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from meshwright.cameras.hypotheses import Arrangement
 from meshwright.cameras.model import DepthLaw
 from meshwright.errors import InputError
 
-KEYS = ("naming", "fov", "law", "ray", "offset", "projection", "mirror")
+KEYS = ("elevation", "naming", "fov", "law", "ray", "offset", "projection", "mirror")
 YES_NO = {"yes": True, "no": False, "true": True, "false": False}
 
 
@@ -31,6 +32,8 @@ class ForcedRig:
     offset: bool | None = None
     orthographic: bool | None = None
     mirror: str | None = None
+    ring: bool = False
+    elevation_deg: float | None = None
     rolls: dict[str, int] = field(default_factory=dict)
 
     def allows(self, arrangement: Arrangement, names: Sequence[str]) -> bool:
@@ -66,6 +69,9 @@ def parse_rig(text: str | None) -> ForcedRig:
     rig = ForcedRig()
     for item in (part.strip() for part in (text or "").split(",")):
         if item and item not in ("auto", "solve", "withhold", "canonical6"):
+            if item.lower() == "ring":
+                rig = replace(rig, ring=True)
+                continue
             key, _, value = item.partition("=")
             rig = _with_fact(rig, *(("naming", key) if not value else (key.strip().lower(), value.strip().lower())))
     return rig
@@ -77,6 +83,8 @@ def _fact(key: str, value: str) -> dict[str, Any]:
         return {"naming": value}
     if key == "fov" and 1.0 <= float(value) <= 150.0:
         return {"fov_deg": float(value)}
+    if key == "elevation" and -85.0 <= float(value) <= 85.0:
+        return {"ring": True, "elevation_deg": float(value)}
     if key == "law" and value in ("linear", "inverse", "near_bright"):
         return {"encoding": value}
     if key in ("ray", "offset"):

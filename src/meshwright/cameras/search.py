@@ -49,11 +49,12 @@ def start_model(
 ) -> RigModel:
     """A hypothesis before any fit."""
     problem, intrinsics = evidence.problem(arrangement, 100)
-    kappa = float(np.tan(np.radians(fov_deg / 2)))
+    fixed = evidence.fov_deg is not None and not orthographic
+    kappa = float(np.tan(np.radians((evidence.fov_deg if fixed and evidence.fov_deg else fov_deg) / 2)))
     rotation = arrangement.rotations()
     anchors = np.array([anchor_values(o, law) for o in evidence.observations])
     depths = initial_depths(evidence.observations, rotation, problem.supports, kappa, law, 1.0 / kappa)
-    return RigModel(law, rotation, intrinsics, anchors, kappa, depths, orthographic)
+    return RigModel(law, rotation, intrinsics, anchors, kappa, depths, orthographic, fit_kappa=not fixed)
 
 
 def rank(

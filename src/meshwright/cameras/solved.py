@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from meshwright.cameras.forced import ForcedRig, parse_rig
-from meshwright.cameras.hypotheses import arrangements, slots_of_names
+from meshwright.cameras.hypotheses import Arrangement, arrangements, slots_of_names
 from meshwright.cameras.model import RigModel
 from meshwright.cameras.observations import Observation, observe
 from meshwright.cameras.placing import (
@@ -20,6 +20,7 @@ from meshwright.cameras.placing import (
 )
 from meshwright.cameras.registration import Registration
 from meshwright.cameras.report import registration_findings, solved_report
+from meshwright.cameras.rings import is_ring, search_ring
 from meshwright.cameras.search import Evidence, search
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView, CalibrationReport
 from meshwright.capture.capture import Capture, Finding, View
@@ -35,22 +36,28 @@ ASSUMED_FOV_DEG = 49.1
 def calibrate_solved(capture: Capture, rig: str | None, register: bool, context: Context) -> CalibratedCapture:
     """Solve the rig of a capture without cameras."""
     forced = parse_rig(rig)
-    slots = slots_of_names(capture.names)
-    if slots is None:
+    ring = is_ring(capture.names, forced)
+    slots = None if ring else slots_of_names(capture.names)
+    if slots is None and not (ring and capture.has_depth):
         raise InputError(
             f"The capture's {len(capture.views)} views have no cameras, and their names "
-            f"({', '.join(capture.names[:4])}, ...) are not those of a known rig.",
+            f"({', '.join(capture.names[:4])}, ...) are not those of a known rig"
+            + ("; a ring can be solved only from depth maps." if ring else "."),
             reason="cameras_unsolvable",
             suggestion="Name the views front, back, left, right, top, bottom, or add a cameras.json.",
         )
-    if not capture.has_depth:
+    if slots is not None and not capture.has_depth:
         return _assumed(capture, slots, forced, register)
-    return _from_depth(capture, slots, forced, register, context)
+    evidence = _evidence(capture, forced, context)
+    outcome = (
+        search_ring(evidence, forced, context)
+        if slots is None
+        else search(evidence, _allowed(capture, slots, forced), forced, context)
+    )
+    return _placed(capture, evidence, outcome, register, context)
 
 
-def _from_depth(
-    capture: Capture, slots: Sequence[str], forced: ForcedRig, register: bool, context: Context
-) -> CalibratedCapture:
+def _evidence(capture: Capture, forced: ForcedRig, context: Context) -> Evidence:
     observations: list[Observation] = []
     sizes: list[tuple[int, int]] = []
     for index, observation in enumerate(mapped(_observed, capture.views)):
@@ -59,7 +66,11 @@ def _from_depth(
         assert view.depth is not None
         observations.append(observation)
         sizes.append((view.depth.values.shape[1], view.depth.values.shape[0]))
-    evidence = Evidence(observations, sizes, [view.rgb for view in capture.views])
+    return Evidence(observations, sizes, [view.rgb for view in capture.views], forced.fov_deg)
+
+
+def _allowed(capture: Capture, slots: Sequence[str], forced: ForcedRig) -> list[Arrangement]:
+    """The arrangements that agree with all facts."""
     allowed = [a for a in arrangements(capture.names, slots) if forced.allows(a, capture.names)]
     if not allowed:
         raise InputError(
@@ -67,7 +78,13 @@ def _from_depth(
             reason="rig_contradiction",
             suggestion="Name fewer facts in --rig, or leave it out to have the rig solved.",
         )
-    outcome = search(evidence, allowed, forced, context)
+    return allowed
+
+
+def _placed(
+    capture: Capture, evidence: Evidence, outcome: Outcome, register: bool, context: Context
+) -> CalibratedCapture:
+    """The calibrated capture of a solved rig."""
     model = outcome.best.fit.model
     views: list[CalibratedView] = []
     registrations: list[Registration | None] = []
