@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numba import njit
 from scipy import ndimage
 
 from meshwright.cameras.residuals import Maps, Samples
 from meshwright.capture.masks import drop_specks
+from meshwright.rendering.threads import kernel
 
 MAP_SIZE = 520  # longer side of the solver maps: measured, finer ones do not find the rig better
 DIRECTIONS = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)], -1)
@@ -38,7 +38,7 @@ class Observation:
         return self.values.shape[1], self.values.shape[0]
 
 
-@njit(cache=True)
+@kernel()
 def _window_mean(values, radius, tolerance):  # pragma: no cover - compiled
     h, w = values.shape
     out = np.zeros_like(values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from typing import Any
 
 from numba import njit
 
@@ -16,7 +16,19 @@ from meshwright.workers import worker_count
 
 __all__ = ["kernel", "over_rows", "row_bands", "worker_count"]
 
-kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
+
+def kernel() -> Callable[[Callable[..., Any]], Any]:
+    """The decorator of every kernel. Its cache lies beside the source or, where that cannot be written, in the user's
+    cache folder (or in ``NUMBA_CACHE_DIR``); where nothing can be written each process compiles anew.
+    """
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return njit(cache=True, nogil=True, error_model="numpy")(function)
+        except RuntimeError:  # "no locator available": numba found no folder to write to
+            return njit(nogil=True, error_model="numpy")(function)
+
+    return compiled
 
 
 def row_bands(height: int, count: int) -> list[tuple[int, int]]:

@@ -8,12 +8,13 @@ outvoted, and where views agree the best-placed one dominates, which keeps detai
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from meshwright.rendering.threads import kernel
 
 AGREEMENT = 36.0  # sRGB levels (largest channel) at which two sightings disagree
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def blend_sightings(colors, weights, views, gains, offsets, corners, barycentric, out, winner):
     """Colours (t, 3) float32 into ``out``, the decisive view (t,) or -1 into ``winner``.
 
@@ -49,7 +50,7 @@ def blend_sightings(colors, weights, views, gains, offsets, corners, barycentric
             out[t, c] /= total
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _agreement(leveled, i, j):
     """1 for equal colours, falling to 0.37 at `AGREEMENT` levels."""
     apart = 0.0
@@ -58,7 +59,7 @@ def _agreement(leveled, i, j):
     return np.exp(-((apart / AGREEMENT) ** 2))
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _most_agreed(leveled, weights, count):
     best, most = 0, -1.0
     for i in range(count):

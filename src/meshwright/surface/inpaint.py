@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from numba import njit
 
 from meshwright.geometry.mesh import Mesh
+from meshwright.rendering.threads import kernel
 from meshwright.surface.texels import AtlasTexels
 
 JOINING_SWEEPS = 16
@@ -133,7 +133,7 @@ def _join(texels: AtlasTexels, step: Float[np.ndarray, "t 3"], fill: Int[np.ndar
     relax(step, fill, neighbours, JOINING_SWEEPS, FADE)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def relax(step, fill, neighbours, sweeps, fade):
     """Symmetric Gauss-Seidel sweeps of ``step[fill] = fade * mean(step[neighbours])``; neighbour -1 is none."""
     count = len(fill)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numba import njit
 
+from meshwright.rendering.threads import kernel
 from meshwright.surface.flatten import FlatCharts, flat_areas
 
 PADDING = 6  # texels between charts: four that bilinear and first mip levels may touch, and rounding
@@ -132,7 +132,7 @@ def _row_spans(bitmap: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "s 3"]:
     return np.stack([rows, starts, ends - starts], 1).astype(np.int32)
 
 
-@njit(cache=True)
+@kernel()
 def mark_blocks(triangles, margin, bitmap):
     """Mark all unit blocks within ``margin`` (in blocks, square neighbourhood) of a triangle (separating axes)."""
     height, width = bitmap.shape
@@ -165,7 +165,7 @@ def mark_blocks(triangles, margin, bitmap):
                     bitmap[y, x] = True
 
 
-@njit(cache=True)
+@kernel()
 def find_lowest(runs, spans, height, width, lowest):
     """First (row, column), row by row, where all spans are free and ``row + height < lowest``; (-1, -1) if none.
 
@@ -187,7 +187,7 @@ def find_lowest(runs, spans, height, width, lowest):
     return -1, -1
 
 
-@njit(cache=True)
+@kernel()
 def occupy(runs, spans, row, column):
     """Take the spans' blocks and renew the run lengths of their rows."""
     grid = runs.shape[1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from meshwright.rendering.threads import kernel
 
 GRAZING_FLOOR = 0.02  # cosine below which a sighting is worthless
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def gather_view(
     points, normals, surface, image, center, forward, perspective, depth, own_depth, trust,
     rgb, rgb_trust, confidence, depth_slack, own_slack, pixel_slope, number,
@@ -63,7 +64,7 @@ def gather_view(
         _keep(p, support * confidence * cosine**4, rgb, iu, iv, number, sampled, colors, weights, views)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _keep(p, weight, rgb, iu, iv, number, sampled, colors, weights, views):
     """Insert a sighting where it belongs among the best, unless all kept ones are better."""
     kept = weights.shape[1]
@@ -81,7 +82,7 @@ def _keep(p, weight, rgb, iu, iv, number, sampled, colors, weights, views):
         colors[p, slot, c] = np.uint8(min(max(sampled[c], 0.0), 255.0) + 0.5)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def bicubic(rgb, x, y, out):
     """Catmull-Rom sample (Keys 1981, a = -1/2) at (x, y), pixel centres at whole numbers, clamped at borders."""
     height, width = rgb.shape[0], rgb.shape[1]
@@ -99,7 +100,7 @@ def bicubic(rgb, x, y, out):
             out[2] += w * rgb[r, c, 2]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _cubic(t, tap):
     """Weight of tap 0..3 (at offsets -1, 0, 1, 2) for a point ``t`` past tap 1."""
     if tap == 0:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numba import njit
+
+from meshwright.rendering.threads import kernel
 
 REACH = 1.5
 
@@ -51,7 +52,7 @@ def rasterize_atlas(uv_texels: Float[np.ndarray, "q 2"], faces: Int[np.ndarray, 
     return AtlasTexels(size, index, owner.ravel()[index], barycentric, margin.ravel()[index] >= 0, folded)
 
 
-@njit(cache=True)
+@kernel()
 def _on_segment(px, py, ax, ay, bx, by):
     """(share along a->b of the nearest point, squared distance to it)."""
     dx, dy = bx - ax, by - ay
@@ -61,7 +62,7 @@ def _on_segment(px, py, ax, ay, bx, by):
     return share, ex * ex + ey * ey
 
 
-@njit(cache=True)
+@kernel()
 def fill_atlas(corners, owner, margin, weights, folded):
     """Fill ``owner``, ``margin`` (distance to the face's border in texels, negative outside) and two barycentrics."""
     size = owner.shape[0]

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numba import njit
 
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView
 from meshwright.geometry.mesh import Mesh
+from meshwright.rendering.threads import kernel
 from meshwright.surface.sampling import bicubic
 from meshwright.surface.sightings import Observer, Sightings, sight
 
@@ -170,7 +170,7 @@ def _warped(view: CalibratedView, grid: Float[np.ndarray, "2 g"]) -> CalibratedV
     return replace(view, rgb=rgb, rgb_mask=None if view.rgb_mask is None else moved)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def resample(rgb, mask, shift, out, out_mask):
     """Photo and mask moved by a (2, g, g) grid of shifts in pixels, bilinear between its nodes."""
     height, width = mask.shape
