@@ -38,14 +38,19 @@ class ForcedRig:
 
     def allows(self, arrangement: Arrangement, names: Sequence[str]) -> bool:
         """True when an arrangement agrees with every fact."""
-        if self.naming not in (None, arrangement.naming):
+        if self.naming not in (None, arrangement.naming) or not self.known_views(names):
             return False
-        for name, placement in zip(names, arrangement.placements, strict=True):
+        for name, placement in zip([n.lower() for n in names], arrangement.placements, strict=True):
             if self.rolls.get(name, placement.roll_deg) != placement.roll_deg:
                 return False
             if self.mirror is not None and placement.mirrored != (name == self.mirror):
                 return False
         return True
+
+    def known_views(self, names: Sequence[str]) -> bool:
+        """True when every view that the facts name is there."""
+        stated = {*self.rolls, *({self.mirror} - {None, "none"})}
+        return stated <= {n.lower() for n in names}
 
     def allows_law(self, law: DepthLaw, orthographic: bool) -> bool:
         """True when a depth law and projection agree with every fact."""
