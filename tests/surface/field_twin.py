@@ -44,7 +44,8 @@ def claim(view, points, cut) -> Claim:
     for k in range(n):
         cu, cv = uv[k] - view.corner
         if not (0 <= cu < width and 0 <= cv < height):
-            out.contour[k] = cut
+            row, column = int(np.clip(cv, 0, height - 1)), int(np.clip(cu, 0, width - 1))
+            out.contour[k] = -cut if view.maps[row, column, 3] > 0 else cut
             continue
         i, j = int(cv), int(cu)
         depth, sx, sy, silhouette, far_px, far_z, near_px, near_z = view.maps[i, j].astype(float)

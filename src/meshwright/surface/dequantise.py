@@ -21,6 +21,7 @@ STRAY_PIXELS = 30  # smaller pieces of surface are taken for noise
 RELAXATION = 1.6  # of 1.4, 1.6, 1.8 the smallest error after the sweeps below
 LEVELS = 6
 SWEEPS_COARSE, SWEEPS_FINE = 60, 24
+CENTRING = 1e-5  # pull to the middle of a step: matters on plateaus beyond 100 px only (bob: rms .10 to .09 voxel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def dequantise(
     if sigma > 0.1 * pixel_size:
         z = _relax_pyramid(z, np.full(z.shape, 4 * sigma), (pixel_size / sigma) ** 2 * 1e-2, link_x, link_y, LEVELS)
     elif step > 0.02 * pixel_size:
-        z = step * _relax_pyramid(z / step, np.where(z > 0, 0.5, 0.0), 0.0, link_x, link_y, LEVELS)
+        z = step * _relax_pyramid(z / step, np.where(z > 0, 0.5, 0.0), CENTRING, link_x, link_y, LEVELS)
     return SmoothDepth(z, link_x, link_y)
 
 

@@ -44,6 +44,12 @@ class ViewEvidence:
         depth = self.maps[..., DEPTH]
         return (depth > 0) & (depth < BEYOND)
 
+    @property
+    def leaves_image(self) -> bool:
+        """Whether the silhouette touches the image's border: what lies beyond is not known to be free."""
+        inside = self.maps[..., SILHOUETTE] > 0
+        return bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())
+
     def points(self, stride: int = 1) -> Float[np.ndarray, "n 3"]:
         """World points of every ``stride``-th surface pixel."""
         rows, columns = np.nonzero(self.surface[::stride, ::stride])
@@ -77,7 +83,9 @@ def silhouette_distance(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w
     """Signed distance in pixels from pixel centres to the mask's contour, positive inside, staircase smoothed away."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-    padded = np.pad(mask, 1)
+    if mask.all():
+        return np.full(mask.shape, max(mask.shape), np.float32)
+    padded = np.pad(mask, 1, mode="edge")
     inside = np.asarray(distance_transform_edt(padded)) - 0.5
     outside = np.asarray(distance_transform_edt(~padded)) - 0.5
     signed = np.where(padded, inside, -outside)[1:-1, 1:-1]

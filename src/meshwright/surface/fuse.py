@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 
 from meshwright.progress import Context
+from meshwright.rendering.threads import kernel
 from meshwright.surface.evidence import DEPTH, EvidencePack, ViewEvidence, pack
 
 BLOCK = 8  # voxels per side of the blocks that are skipped or evaluated whole
@@ -130,6 +130,7 @@ def _depth_range(view: ViewEvidence, points, radius):
     pyramid = _pyramid(view.maps[..., DEPTH])
     level = np.clip(np.ceil(np.log2(reach * 2 / 3)).astype(int), 0, len(pyramid) - 1)
     low, high = np.full(len(z), np.inf), np.full(len(z), -np.inf)
+    outside = -np.inf if view.leaves_image else np.inf
     for k in np.unique(level):
         at = level == k
         least, most = pyramid[k]
@@ -138,7 +139,7 @@ def _depth_range(view: ViewEvidence, points, radius):
             j = np.floor((uv[at, 0] + dx * reach[at]) / 2**k).astype(int)
             inside = (i >= 0) & (j >= 0) & (i < least.shape[0]) & (j < least.shape[1])
             i, j = i.clip(0, least.shape[0] - 1), j.clip(0, least.shape[1] - 1)
-            low[at] = np.minimum(low[at], np.where(inside, least[i, j], np.inf))
+            low[at] = np.minimum(low[at], np.where(inside, least[i, j], outside))
             high[at] = np.maximum(high[at], np.where(inside, most[i, j], np.inf))
     low[behind], high[behind] = -np.inf, np.inf
     return low, high, z
@@ -157,7 +158,7 @@ def _pyramid(depth):
     return levels
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _ask(m, layout, maps, x, y, zw, cut):  # pragma: no cover
     """One view about one point: contour distance, surface distance, cosine (0 = no surface known) and normal."""
     z = m[2, 0] * x + m[2, 1] * y + m[2, 2] * zw + m[2, 3]
@@ -171,7 +172,9 @@ def _ask(m, layout, maps, x, y, zw, cut):  # pragma: no cover
         u, w, share, scale = u / z, w / z, 1.0, 1.0 / z
     cu, cw = u - layout[3], w - layout[4]
     if cu < 0 or cw < 0 or cu >= layout[2] or cw >= layout[1]:
-        return cut, 0.0, 0.0, 0.0, 0.0, 0.0
+        row, column = int(min(max(cw, 0.0), layout[1] - 1.0)), int(min(max(cu, 0.0), layout[2] - 1.0))
+        leaves = maps[layout[0] + row * layout[2] + column, 3] > 0  # the object leaves the image here
+        return (-cut if leaves else cut), 0.0, 0.0, 0.0, 0.0, 0.0
     i, j = int(cw), int(cu)
     pixel = maps[layout[0] + i * layout[2] + j]
     gx, gy, gz = m[0, 0], m[0, 1], m[0, 2]
@@ -206,7 +209,7 @@ def _ask(m, layout, maps, x, y, zw, cut):  # pragma: no cover
     return contour, d, cosine, nx * cosine, ny * cosine, nz * cosine
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _agree(claims, voxel, cut):  # pragma: no cover
     """Surface distance from all views' claims (distance, cosine, normal): the averaged maximum, and the support."""
     best, best_view, support = -cut, -1, 0.0
@@ -238,7 +241,7 @@ def _agree(claims, voxel, cut):  # pragma: no cover
     return (total / weight if weight > 0 else best), support
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def fused_distance(points, projection, layout, maps, voxel, value, support):  # pragma: no cover
     """Fill ``value`` and ``support`` for the points; see `FreeSpace.distance` and the module's docstring."""
     cut = TRUNCATION * voxel
