@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numba import njit
+
+from meshwright.rendering.threads import kernel
 
 JUMP_STEPS = 2.5  # neighbours farther apart than this many steps are two surfaces
 JUMP_SLOPE = 12.0  # the same for unquantised depth, in pixel sizes (85 degrees of incidence)
@@ -192,7 +193,7 @@ def _terms(
     return terms
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _relax(z, low, high, terms, pixels, width, fidelity, omega, sweeps):  # pragma: no cover
     """Projected SOR over the listed pixels, in place; forward and backward sweeps in turn."""
     n, w = len(pixels), width
