@@ -83,6 +83,7 @@ def place_view(
         images.rgb,
         registration=found.similarity if found else Similarity2d(),
         rgb_mask=rgb_mask,
+        rgb_mask_found=images.mask_is_found,
         depth_step=depth_step(images.values, law, a, b, images.integer),
         depth_scale=abs(a),
     )

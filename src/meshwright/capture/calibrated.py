@@ -24,6 +24,7 @@ class CalibratedView:
     the depth map and the silhouette show it. ``depth`` is z-depth in world units, 0 = none; ``depth_step`` is its
     quantisation step in world units (constant over the image, 0 for float depth): the true z lies within half a step
     of ``depth`` for a linear law. ``mask`` is the object's silhouette.
+    ``rgb_mask`` is the object in the RGB; ``rgb_mask_found`` says that it was cut out by us and not handed in.
     The RGB image may lie differently: ``registration`` takes surface image coordinates to RGB image coordinates.
     """
 
@@ -34,6 +35,7 @@ class CalibratedView:
     rgb: UInt8[np.ndarray, "H W 3"]
     registration: Similarity2d = IDENTITY
     rgb_mask: Bool[np.ndarray, "H W"] | None = None
+    rgb_mask_found: bool = False
     depth_step: float = 0.0
     depth_scale: float | None = None
     confidence: float = 1.0

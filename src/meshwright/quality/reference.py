@@ -2,7 +2,9 @@
 
 The photo is moved by its registration (a similarity, nothing more), averaged by area to 512 px on the longer side and
 composited on white by the view's silhouette, so that its own background never enters the foreground metrics.
-One photo pixel around the silhouette is kept: it is half object, and which side of a half it falls must not decide.
+The input silhouette is what was handed in: a mask, else the depth map's; one that we cut out of the photo ourselves
+judges nobody, it stands in only where there is no depth. One photo pixel around the silhouette is kept: it is half
+object, and which side of a half it falls must not decide.
 """
 
 from __future__ import annotations
@@ -58,14 +60,14 @@ def _registered(
     view: CalibratedView, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """The photo and its silhouette in the surface frame, still at about the photo's own resolution."""
+    by_depth = view.rgb_mask is None or (view.rgb_mask_found and view.depth is not None)
     if view.registration.is_identity:
         full_size = view.rgb.shape[1], view.rgb.shape[0]
-        mask = _resized_mask(view.mask, full_size) if view.rgb_mask is None else view.rgb_mask
-        return view.rgb, mask
+        return view.rgb, _resized_mask(view.mask, full_size) if by_depth else view.rgb_mask
     oversampling = max(1, round(view.rgb.shape[1] / width))
     target = width * oversampling, height * oversampling
     photo = _warped(Image.fromarray(view.rgb), view, target, fill=(WHITE,) * 3)
-    if view.rgb_mask is None:
+    if by_depth:
         return photo, _resized_mask(view.mask, target)
     mask = Image.fromarray(view.rgb_mask.astype(np.uint8) * 255)
     return photo, _warped(mask, view, target, fill=0) >= 128
