@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -136,7 +137,9 @@ def test_a_process_stopped_while_it_works_leaves_nothing(
     out = tmp_path / "out"
     words = [sys.executable, "-m", "meshwright", "reconstruct", str(posed_capture), "-o", str(out), "--json", "--zip"]
     small = ["--faces", "1000", "--texture-size", "256", "--resolution", "48"]
-    process = subprocess.Popen([*words, *small], stdout=subprocess.PIPE, text=True)
+    # A test run that was started in the background ignores SIGINT, and so would its children.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([*words, *small], stdout=subprocess.PIPE, text=True, preexec_fn=heed)
     assert process.stdout is not None
     for line in process.stdout:
         if json.loads(line)["stage"] == stage:
