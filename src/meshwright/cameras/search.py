@@ -137,11 +137,36 @@ def search(evidence: Evidence, allowed: Sequence[Arrangement], forced: ForcedRig
     pool += [_same_under(evidence, best, law) for law in laws if law not in known and _rival(best, *law)]
     best = preferred([settled(evidence, c) for c in contenders(pool)])
     context.report(0.65, "looking for ties")
-    tied = ties(evidence, best, allowed, check)
-    best, margin = by_colour(evidence, best, tied)
+    best, tied, margin = _untied(evidence, best, plain, odd, check)
     context.report(0.7, "fitting the rig")
     final = refine_poses(evidence, final_fit(evidence, best))
     return Outcome(final, _runner_up(pool, best, tied), tuple(c for c in tied if c is not best), margin, len(allowed))
+
+
+def _untied(
+    evidence: Evidence,
+    best: Candidate,
+    plain: Sequence[Arrangement],
+    odd: Sequence[Arrangement],
+    check: Callable[[], None],
+) -> tuple[Candidate, list[Candidate], float | None]:
+    """The best of all that depth cannot tell apart, all of these, and the colours' margin.
+
+    Plain arrangements first; then the anomalies of the one that colour chose. A round object would tie with every one.
+    """
+    tied: list[Candidate] = []
+    margins: list[float] = []
+    for group in (plain, odd):
+        near = [a for a in group if group is plain or _differing_views(a, best.arrangement) <= 2]
+        found = ties(evidence, best, near, check)
+        best, margin = by_colour(evidence, best, found)
+        tied += [c for c in found if c.arrangement.key() not in {t.arrangement.key() for t in tied}]
+        margins += [] if margin is None else [margin]
+    return best, tied, min(margins) if margins else None
+
+
+def _differing_views(a: Arrangement, b: Arrangement) -> int:
+    return sum(p != q for p, q in zip(a.placements, b.placements, strict=True))
 
 
 def _poor(pool: Sequence[Candidate]) -> bool:

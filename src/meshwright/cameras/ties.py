@@ -14,7 +14,7 @@ from meshwright.cameras.hypotheses import Arrangement, relation
 from meshwright.cameras.residuals import INSIDE, Samples, project_pairs
 from meshwright.cameras.solve import Fit, fit, residual_of
 
-TIE_SHARE, TIE_FLOOR, MOST_TIES = 1.3, 1e-4, 32
+TIE_SHARE, TIE_FLOOR, MOST_TIES = 1.3, 1e-4, 48
 CLOSE_COLOURS, MOST_DENSE = 1.5, 8  # ties whose colours are this close are compared again on all pixels
 ColourTable = tuple[np.ndarray, np.ndarray]
 
