@@ -20,7 +20,7 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.warm ## install, reconstruct the shipped sample, print where the result and its verdict are
-	@$(BIN)/meshwright reconstruct $(DEMO_CAPTURE) -o $(DEMO_OUT) --overwrite
+	@$(BIN)/meshwright reconstruct $(DEMO_CAPTURE) -o $(DEMO_OUT) --texture-size 1024 --overwrite  # its photos have 768 px
 
 test: $(VENV)/.test ## every test that needs no server, browser, Node or GPU
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not services and not gpu and not slow"
