@@ -60,16 +60,16 @@ def _registered(
     view: CalibratedView, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """The photo and its silhouette in the surface frame, still at about the photo's own resolution."""
-    by_depth = view.rgb_mask is None or (view.rgb_mask_found and view.depth is not None)
+    handed_in = None if view.rgb_mask_found and view.depth is not None else view.rgb_mask
     if view.registration.is_identity:
         full_size = view.rgb.shape[1], view.rgb.shape[0]
-        return view.rgb, _resized_mask(view.mask, full_size) if by_depth else view.rgb_mask
+        return view.rgb, _resized_mask(view.mask, full_size) if handed_in is None else handed_in
     oversampling = max(1, round(view.rgb.shape[1] / width))
     target = width * oversampling, height * oversampling
     photo = _warped(Image.fromarray(view.rgb), view, target, fill=(WHITE,) * 3)
-    if by_depth:
+    if handed_in is None:
         return photo, _resized_mask(view.mask, target)
-    mask = Image.fromarray(view.rgb_mask.astype(np.uint8) * 255)
+    mask = Image.fromarray(handed_in.astype(np.uint8) * 255)
     return photo, _warped(mask, view, target, fill=0) >= 128
 
 
