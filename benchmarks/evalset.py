@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import os
 import subprocess
 import sys
@@ -106,6 +107,7 @@ def run_case(case: Case, evaluator: Path, args: argparse.Namespace) -> list[Row]
     """A row for each engine that gave a mesh, or one row with the error."""
     with tempfile.TemporaryDirectory(prefix="meshwright-eval-") as folder:
         staged, out = Path(folder) / "capture", (args.keep or Path(folder)).resolve() / f"result-{case.name}"
+        shutil.rmtree(out, ignore_errors=True)  # an earlier run's, with its scores beside the mesh
         with_cameras = case.gives_cameras(args.cameras)
         stage(case, staged, with_cameras)
         cost, error = run_child(staged, out, args.engine, args.timeout)
