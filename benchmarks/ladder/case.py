@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from meshwright.capture.capture import Capture, DepthImage, View
-from meshwright.geometry.camera import FLIP_YZ, Camera
+from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import TexturedMesh
+from truth import frame_camera
 
 NAMES = ("front", "back", "left", "right", "top", "bottom")
 
@@ -82,9 +83,7 @@ def load_case(folder: str | Path) -> Case:
         name = frame["name"]
         stored = np.asarray(Image.open(root / "depth_metric" / f"{name}.png"))
         z = stored.astype(float) * case["depth_metric"]["scale"]
-        K = np.array([[frame["fl_x"], 0, frame["cx"]], [0, frame["fl_y"], frame["cy"]], [0, 0, 1.0]])
-        pose = np.array(frame["transform_matrix"]) @ FLIP_YZ
-        camera = Camera(K, pose, frame["w"], frame["h"]).resized(z.shape[1], z.shape[0])
+        camera = frame_camera(frame).resized(z.shape[1], z.shape[0])
         rgb = np.asarray(Image.open(root / "multi_views" / f"{name}.png").convert("RGB"))
         slot = name
         if case["rig"].get("naming") == "object":

@@ -14,6 +14,7 @@ from meshwright.capture.capture import View
 from meshwright.capture.masks import drop_specks, mask_with_source
 from meshwright.capture.shadows import without_contact_shadow
 from meshwright.geometry.camera import Camera, pixel_grid
+from meshwright.geometry.rotations import axes_meeting_point
 from meshwright.geometry.similarity import Similarity2d
 
 DOUBTFUL_IOU = 0.98  # below this, a mask that was found by its background may hold a contact shadow
@@ -127,8 +128,7 @@ def _bounds_of_masks(views: tuple[CalibratedView, ...]) -> Float[np.ndarray, "2 
     """Box of the silhouettes' cones about the point nearest to all optical axes."""
     centres = np.array([v.camera.center for v in views])
     forward = np.array([v.camera.forward for v in views])
-    planes = np.eye(3) - forward[:, :, None] * forward[:, None, :]
-    target = np.linalg.lstsq(planes.sum(0), (planes @ centres[:, :, None]).sum(0)[:, 0], rcond=None)[0]
+    target = axes_meeting_point(centres, forward)
     corners = []
     for v in views:
         ys, xs = np.nonzero(v.mask)

@@ -18,6 +18,7 @@ from meshwright.cameras.residuals import Maps
 from meshwright.cameras.solve import Fit, Problem, fit, residual_of, scanned
 from meshwright.capture.capture import DepthImage
 from meshwright.geometry.camera import Camera
+from meshwright.geometry.rotations import axes_meeting_point
 from meshwright.workers import mapped
 
 LAWS = (
@@ -89,9 +90,7 @@ class FixedRig:
     @cached_property
     def target(self) -> Float[np.ndarray, "3"]:
         """The point nearest to all optical axes."""
-        forward = self.rotation[:, :, 2]
-        planes = np.eye(3) - forward[:, :, None] * forward[:, None, :]
-        return np.linalg.lstsq(planes.sum(0), (planes @ self.centres[:, :, None]).sum(0)[:, 0], rcond=None)[0]
+        return axes_meeting_point(self.centres, self.rotation[:, :, 2])
 
     @cached_property
     def size(self) -> float:

@@ -1,8 +1,6 @@
-"""Rotations of space: exponential map, look-at poses and the cube's symmetries."""
+"""Rotations of space: exponential map, look-at poses and where viewing axes meet."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 from jaxtyping import Float
@@ -40,13 +38,7 @@ def look_at(
     return c2w
 
 
-def cube_rotations() -> list[Float[np.ndarray, "3 3"]]:
-    """The 24 rotations that take the axes to axes, identity first."""
-    found: list[Float[np.ndarray, "3 3"]] = []
-    for perm in itertools.permutations(range(3)):
-        for sign in itertools.product((1.0, -1.0), repeat=3):
-            matrix = np.zeros((3, 3))
-            matrix[range(3), perm] = sign
-            if np.linalg.det(matrix) > 0:
-                found.append(matrix)
-    return found
+def axes_meeting_point(centres: Float[np.ndarray, "n 3"], forward: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
+    """The point nearest (least squares) to the lines through ``centres`` along the unit vectors ``forward``."""
+    planes = np.eye(3) - forward[:, :, None] * forward[:, None, :]
+    return np.linalg.lstsq(planes.sum(0), (planes @ centres[:, :, None]).sum(0)[:, 0], rcond=None)[0]
