@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from meshwright.cameras.consistency import agree
 from meshwright.cameras.model import DepthLaw
 from meshwright.cameras.placing import object_bounds, place_view, view_images
 from meshwright.cameras.registration import Registration
@@ -41,6 +42,8 @@ def calibrate_given(capture: Capture, register: bool, context: Context) -> Calib
         registrations.append(registration)
     bounds = object_bounds(tuple(views))
     diagonal = float(np.linalg.norm(bounds[1] - bounds[0]))
+    context.report(0.95, "laying the photos where they agree")
+    views, registrations = agree(views, registrations, diagonal)
     report = _report(capture, found, diagonal, context.check_cancelled)
     findings = (*capture.findings, *report.findings, *registration_findings(capture.names, registrations))
     scale = "metric" if capture.unit == "metre" else "relative"

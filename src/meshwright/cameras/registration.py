@@ -48,6 +48,13 @@ def register_silhouettes(surface: Bool[np.ndarray, "h w"], photo: Bool[np.ndarra
     return Registration(best, before, after, _gap(field_b, edge_a, best))
 
 
+def silhouettes_iou(
+    surface: Bool[np.ndarray, "h w"], photo: Bool[np.ndarray, "H W"], similarity: Similarity2d
+) -> float:
+    """IoU of the surface's silhouette and the photo's, laid on it by ``similarity``."""
+    return _iou(_working(surface), _working(photo), similarity)
+
+
 def bounded(similarity: Similarity2d) -> Similarity2d:
     """The nearest similarity within the bounds."""
     turn = np.radians(MAX_TURN_DEG)

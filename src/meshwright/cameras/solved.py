@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from meshwright.cameras.consistency import agree
 from meshwright.cameras.forced import ForcedRig, parse_rig
 from meshwright.cameras.hypotheses import Arrangement, arrangements, slots_of_names
 from meshwright.cameras.model import RigModel
@@ -101,6 +102,8 @@ def _placed(
         views.append(placed)
         registrations.append(found)
     bounds = object_bounds(tuple(views))
+    context.report(0.95, "laying the photos where they agree")
+    views, registrations = agree(views, registrations, float(np.linalg.norm(bounds[1] - bounds[0])))
     similarity = normalising_similarity(bounds)
     report = solved_report(outcome, evidence, capture.names, bounds)
     findings = (*capture.findings, *registration_findings(capture.names, registrations))

@@ -46,8 +46,8 @@ def compare_view(
         depth_mae=depth.mae,
         depth_rmse=depth.rmse,
         depth_overlap=depth.overlap,
-        psnr_full=psnr(image, reference.photo),
-        ssim_full=ssim(image, reference.photo),
+        psnr_full=psnr(image, reference.composited),
+        ssim_full=ssim(image, reference.composited),
     )
     return ViewComparison(view.name, reference, image, mask, metrics)
 

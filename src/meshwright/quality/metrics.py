@@ -56,7 +56,7 @@ class Metrics:
     """The scores of one view, or of several together.
 
     ``psnr`` (dB) and ``ssim`` are over the union of the input's and the render's silhouettes; ``psnr_full`` and
-    ``ssim_full`` over the whole image against the photo with its own background: for information, they judge nothing.
+    ``ssim_full`` over the whole image, on white like the rest: for information, they judge nothing.
     Depth errors are fractions of the object's diagonal.
     """
 

@@ -1,7 +1,7 @@
 """The image a render is compared with: one view's photo in the surface camera's frame, at comparison size.
 
 The photo is moved by its registration (a similarity, nothing more), averaged by area to 512 px on the longer side and
-composited on white by the view's silhouette, so that its own background never enters the foreground metrics.
+composited on white by the view's silhouette, so that its own background enters no metric.
 The input silhouette is what was handed in: a mask, else the depth map's; one that we cut out of the photo ourselves
 judges nobody, it stands in only where there is no depth. One photo pixel around the silhouette is kept: it is half
 object, and which side of a half it falls must not decide.
@@ -26,13 +26,11 @@ WHITE = 255
 class Reference:
     """What a view shows, in the frame of ``camera`` (the surface camera at comparison size).
 
-    ``mask`` is the input silhouette (at least half of a pixel's area), ``composited`` the photo inside it on white,
-    ``photo`` the photo with its own background, white where the registration leaves the image.
+    ``mask`` is the input silhouette (at least half of a pixel's area), ``composited`` the photo inside it on white.
     """
 
     camera: Camera
     composited: UInt8[np.ndarray, "h w 3"]
-    photo: UInt8[np.ndarray, "h w 3"]
     mask: Bool[np.ndarray, "h w"]
 
 
@@ -44,7 +42,6 @@ def reference_of(view: CalibratedView, size: int = COMPARISON_SIZE) -> Reference
     return Reference(
         camera=view.camera.resized(width, height),
         composited=_by_area(composited, width, height),
-        photo=_by_area(photo, width, height),
         mask=_by_area(mask.astype(np.uint8) * 255, width, height) >= 128,
     )
 

@@ -32,7 +32,7 @@ class MetricValues(Block):
     depth_mae: FiniteFloat | None = Field(description="Mean absolute z-depth error, fraction of the diagonal.")
     depth_rmse: FiniteFloat | None = Field(description="Root-mean-square z-depth error, fraction of the diagonal.")
     depth_overlap: FiniteFloat | None = Field(description="Share of the input's depth pixels that the mesh covers.")
-    psnr_full: FiniteFloat | None = Field(description="PSNR of the whole image against the photo; judges nothing.")
+    psnr_full: FiniteFloat | None = Field(description="PSNR of the whole image, photo on white; judges nothing.")
     ssim_full: FiniteFloat | None = Field(description="SSIM of the whole image against the photo; judges nothing.")
     reasons: dict[str, str] = Field(default_factory=dict, description="Why a score is null, or what it leaves out.")
 
