@@ -20,8 +20,8 @@ OFF = Similarity2d(1.004, 0.004, 0.003, -0.003)
 
 @cache
 def calibrated() -> CalibratedCapture:
-    """The sample in colour, 240 px, its cameras solved; photos and depth fit, so all registrations are the identity."""
-    return calibrate(sample(rgb_size=240).capture())
+    """The sample in colour, 320 px, its cameras solved; photos and depth fit, so all registrations are the identity."""
+    return calibrate(sample(rgb_size=320, depth_size=320).capture())
 
 
 def started(view: CalibratedView, similarity: Similarity2d) -> tuple[CalibratedView, Registration]:
