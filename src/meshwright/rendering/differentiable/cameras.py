@@ -1,0 +1,80 @@
+"""Several cameras as tensors: from world points to homogeneous pixel points, differentiable in points, K and pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from meshwright.errors import InputError
+from meshwright.geometry.camera import Camera
+
+
+@dataclass(frozen=True, eq=False)
+class CameraBatch:
+    """``n`` cameras of one image size and one projection, in the convention of `meshwright.geometry.camera`.
+
+    ``K`` (n, 3, 3) in pixels, its last row (0, 0, 1), the principal point anywhere; ``w2c`` (n, 4, 4) world to camera.
+    Both may require gradients. An orthographic batch (``perspective`` False) has pixels per world unit in ``K``.
+    """
+
+    K: Float[Tensor, "n 3 3"]
+    w2c: Float[Tensor, "n 4 4"]
+    height: int
+    width: int
+    perspective: bool = True
+
+    @staticmethod
+    def of(cameras: Sequence[Camera], device: torch.device | str = "cpu") -> CameraBatch:
+        """A batch of ``cameras`` in float64.
+
+        Raises `InputError` if there is none, if they differ in size or projection, or if one has a singular K.
+        """
+        sizes = {(c.height, c.width, c.projection) for c in cameras}
+        if len(sizes) != 1:
+            raise InputError(
+                "A batch needs at least one camera, and all of one image size and projection.",
+                suggestion="Resize the cameras, or render them in several batches.",
+                reason="cameras_differ",
+            )
+        for index, camera in enumerate(cameras):
+            _check(camera, index)
+        height, width, projection = sizes.pop()
+        K = torch.as_tensor(np.stack([c.K for c in cameras]), dtype=torch.float64, device=device)
+        w2c = torch.as_tensor(np.stack([c.w2c for c in cameras]), dtype=torch.float64, device=device)
+        return CameraBatch(K, w2c, height, width, projection == "perspective")
+
+    def project(self, points: Float[Tensor, "*m V 3"]) -> Float[Tensor, "n V 3"]:
+        """Homogeneous pixel points (X, Y, z) of world points (V, 3), or (n, V, 3) if each view has its own.
+
+        Worked out in float64 (so no TF32 gets in, and all devices agree) and returned in the points' dtype. Points that
+        are not finite become NaN and pass no gradient.
+        """
+        matrix, offset = self._affine()
+        finite = torch.isfinite(points).all(-1, keepdim=True)
+        clean = torch.where(finite, points, 0.0).double().expand(len(matrix), -1, -1)
+        screen = torch.baddbmm(offset[:, None], clean, matrix.mT).to(points.dtype)
+        return torch.where(finite, screen, torch.nan)
+
+    def _affine(self) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 3"]]:
+        """Matrix and offset that take world points to homogeneous pixel points."""
+        K, w2c = self.K.double(), self.w2c.double()
+        if self.perspective:
+            return K @ w2c[:, :3, :3], (K @ w2c[:, :3, 3:])[..., 0]
+        axis = torch.tensor([0.0, 0.0, 1.0], dtype=K.dtype, device=K.device).expand(len(K), 3)
+        scale = torch.stack([K[:, :, 0], K[:, :, 1], axis], -1)
+        return scale @ w2c[:, :3, :3], (scale @ w2c[:, :3, 3:])[..., 0] + K[:, :, 2] - axis
+
+
+def _check(camera: Camera, index: int) -> None:
+    finite = np.isfinite(camera.K).all() and np.isfinite(camera.c2w).all()
+    if not finite or abs(np.linalg.det(camera.K[:2, :2])) < 1e-12:
+        raise InputError(
+            f"Camera {index} has a singular K, or numbers in K or c2w that are not finite.",
+            suggestion="K needs focal lengths that are not zero.",
+            reason="camera_singular",
+        )
