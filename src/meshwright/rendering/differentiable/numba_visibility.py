@@ -1,0 +1,99 @@
+"""The z-buffer of the CPU backend: the rules of `meshwright.rendering.visibility` on homogeneous pixel points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshwright.rendering.differentiable.backend import NEAR, UNITS
+from meshwright.rendering.threads import kernel
+from meshwright.rendering.visibility import FARTHEST_PX, sorted_corners
+
+EXACT_PX = 8192.0  # edge functions of snapped points within this are exact in float64, whatever the order of corners
+_AFTER_ZERO = 5e-324  # e >= _AFTER_ZERO is e > 0
+
+
+@kernel()
+def snap(screen, perspective, points):
+    """Write (x_px, y_px, nearness) of each vertex into ``points`` (V, 3) float64, on the sub-pixel grid.
+
+    Nearness is 1/z, orthographic -z; it is NaN where the vertex is not finite or not in front of the near plane.
+    """
+    farthest = 0.0
+    for v in range(len(screen)):
+        if np.isfinite(screen[v, 0]) and np.isfinite(screen[v, 1]) and np.isfinite(screen[v, 2]):
+            farthest = max(farthest, np.float64(screen[v, 2]))
+    near = NEAR * farthest
+    for v in range(len(screen)):
+        x, y, z = np.float64(screen[v, 0]), np.float64(screen[v, 1]), np.float64(screen[v, 2])
+        if not (np.isfinite(x) and np.isfinite(y) and z > near and z < np.inf):
+            points[v, 0], points[v, 1], points[v, 2] = 0.0, 0.0, np.nan
+            continue
+        if perspective:
+            x, y = x / z, y / z
+        points[v, 0] = np.rint(min(max(x, -FARTHEST_PX), FARTHEST_PX) * UNITS) / UNITS
+        points[v, 1] = np.rint(min(max(y, -FARTHEST_PX), FARTHEST_PX) * UNITS) / UNITS
+        points[v, 2] = 1.0 / z if perspective else -z
+
+
+@kernel()
+def _threshold(dx, dy):
+    """What an edge's value, positive inside, must reach: 0 where a sample on the edge counts, else just above it."""
+    return 0.0 if -dy > 0.0 or (dy == 0.0 and dx > 0.0) else _AFTER_ZERO
+
+
+@kernel()
+def _first_pixel(low, start):
+    return int(max(np.ceil(low - 0.5), float(start)))
+
+
+@kernel()
+def _end_pixel(high, end):
+    return int(min(np.floor(high - 0.5) + 1.0, float(end)))
+
+
+@kernel()
+def fill(points, faces, row_start, row_end, nearest, ids):
+    """Draw all faces into rows ``row_start..row_end`` of ``ids`` (int32, from -1).
+
+    ``nearest`` (float32, from -inf) holds those rows alone. Nearness is compared as float32, so that it does not
+    depend on the order of a face's corners.
+    """
+    width = ids.shape[1]
+    for f in range(len(faces)):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+        y_min, y_max = min(ay, by, cy), max(ay, by, cy)
+        x_min, x_max = min(ax, bx, cx), max(ax, bx, cx)
+        y_low, y_high = _first_pixel(y_min, row_start), _end_pixel(y_max, row_end)
+        x_low, x_high = _first_pixel(x_min, 0), _end_pixel(x_max, width)
+        if y_low >= y_high or x_low >= x_high:
+            continue
+        if y_max > EXACT_PX or x_max > EXACT_PX or y_min < -EXACT_PX or x_min < -EXACT_PX:
+            a, b, c = sorted_corners(points, a, b, c)
+            ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+        ak, bk, ck = points[a, 2], points[b, 2], points[c, 2]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area == 0.0 or np.isnan(ak + bk + ck):
+            continue
+        sign = 1.0 if area > 0.0 else -1.0
+        abx, aby = sign * (bx - ax), sign * (by - ay)
+        bcx, bcy = sign * (cx - bx), sign * (cy - by)
+        acx, acy = sign * (cx - ax), sign * (cy - ay)
+        ab_min, bc_min, ca_min = _threshold(abx, aby), _threshold(bcx, bcy), _threshold(-acx, -acy)
+        for row in range(y_low, y_high):
+            py = row + 0.5
+            ab_row, bc_row, ac_row = abx * (py - ay), bcx * (py - by), acx * (py - ay)
+            entered = False
+            for col in range(x_low, x_high):
+                px = col + 0.5
+                wc = ab_row - aby * (px - ax)
+                wa = bc_row - bcy * (px - bx)
+                wb = acy * (px - ax) - ac_row
+                if wc >= ab_min and wa >= bc_min and wb >= ca_min:
+                    entered = True
+                    k = np.float32((wa * ak + wb * bk + wc * ck) / (wa + wb + wc))
+                    if k > nearest[row - row_start, col]:
+                        nearest[row - row_start, col] = k
+                        ids[row, col] = f
+                elif entered:
+                    break
