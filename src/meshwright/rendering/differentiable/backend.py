@@ -20,8 +20,9 @@ from meshwright.errors import InputError
 NEAR = 1e-6  # of the view's farthest finite z: a vertex nearer than that, or behind, takes its faces with it
 UNITS = 4096  # grid steps in a pixel: coordinates are rounded to them before coverage is decided
 OUTSIDE = 0.1  # a weight below -OUTSIDE: the sample lies outside of its face (a sliver thinner than the grid)
-SLOPES = 1.5  # a gap of more than this many times the plane's own depth change over the pixel is a jump
-RELATIVE_GAP = 1e-4  # of the depth: smaller gaps are never jumps
+RELATIVE_GAP = 1e-5  # of the depth: smaller gaps between neighbouring pixels are never edges
+STEPS = 64  # faces that a walk to an edge passes before it gives up
+BEYOND = 1.001  # pixels: a walk that gets farther has passed the next pixel's centre
 
 
 class Backend(Protocol):
@@ -62,12 +63,16 @@ class Backend(Protocol):
         self,
         screen: Float[Tensor, "n V 3"],
         faces: Int[Tensor, "F 3"],
+        neighbours: Int[Tensor, "F 3"],
         face_id: Int[Tensor, "n h w"],
         image: Float[Tensor, "n h w C"],
         grad: Float[Tensor, "n h w C"],
         perspective: bool,
     ) -> Float[Tensor, "n V 3"]:
-        """What moving visible edges changes: the gradient of the ids, by the pixel pairs where the surface jumps."""
+        """What moving visible edges changes, by the pixel pairs between which the surface ends.
+
+        ``neighbours`` are `face_neighbours`.
+        """
         ...
 
 

@@ -2,7 +2,9 @@
 
 Between two neighbouring pixels that see different surfaces there is an edge. If it moves by one pixel, one pixel's
 colour becomes the other's: the loss changes by the image's gradient times the colour difference (edge gradients:
-Pidhorskyi et al. 2024, arXiv 2405.02508). That goes to the surface point seen on the nearer side.
+Pidhorskyi et al. 2024, arXiv 2405.02508). There it goes to the surface point seen on the nearer side. Here it goes to
+the mesh's own edge, which a walk from that point finds: on curved surfaces the point next to the edge lies so far in
+front of it that turning the object would move it quite differently.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from meshwright.errors import InputError
 from meshwright.rendering.differentiable.backend import backend_of
 from meshwright.rendering.differentiable.fragments import Fragments
+from meshwright.rendering.differentiable.topology import neighbours_of
 
 
 class _EdgeGradient(torch.autograd.Function):
@@ -34,7 +37,13 @@ class _EdgeGradient(torch.autograd.Function):
         image, screen = ctx.saved_tensors
         seen: Fragments = ctx.fragments
         to_screen = backend_of(screen).edge_backward(
-            screen, seen.faces, seen.face_id, image, grads[0].contiguous(), seen.perspective
+            screen,
+            seen.faces,
+            neighbours_of(seen.faces),
+            seen.face_id,
+            image,
+            grads[0].contiguous(),
+            seen.perspective,
         )
         return grads[0], to_screen, None
 

@@ -97,6 +97,7 @@ def interpolate_backward(
 def edge_backward(
     screen: Float[Tensor, "n V 3"],
     faces: Int[Tensor, "F 3"],
+    neighbours: Int[Tensor, "F 3"],
     face_id: Int[Tensor, "n h w"],
     image: Float[Tensor, "n h w C"],
     grad: Float[Tensor, "n h w C"],
@@ -106,11 +107,11 @@ def edge_backward(
     n, height = face_id.shape[:2]
     to_screen = _accumulators(n, height, screen.shape[1:])
     views, triangles, ids = screen.detach().numpy(), faces.numpy(), face_id.numpy()
-    colors, flow = image.detach().numpy(), grad.numpy()
+    beside, colors, flow = neighbours.numpy(), image.detach().numpy(), grad.numpy()
 
     def rows(view: int, band: int, low: int, high: int) -> None:
-        out = to_screen[band, view].numpy()
-        edge_rows(views[view], triangles, ids[view], colors[view], flow[view], perspective, low, high, out)
+        seen = ids[view], colors[view], flow[view]
+        edge_rows(views[view], triangles, beside, *seen, perspective, low, high, to_screen[band, view].numpy())
 
     _over_rows(n, height, rows)
     return _summed(to_screen)

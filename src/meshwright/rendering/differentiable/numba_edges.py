@@ -1,11 +1,12 @@
-"""The gradient of visible edges: the kernels of the CPU backend. The rule is that of `reference.owned_edges`."""
+"""The gradient of visible edges: `reference_edges` as kernels of the CPU backend."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from meshwright.rendering.differentiable.backend import RELATIVE_GAP, SLOPES
-from meshwright.rendering.differentiable.numba_surface import add, clipped, corner, is_outside, weights
+from meshwright.rendering.differentiable.backend import RELATIVE_GAP
+from meshwright.rendering.differentiable.numba_surface import clipped, corner, is_outside
+from meshwright.rendering.differentiable.numba_walk import push_edge
 from meshwright.rendering.threads import kernel
 
 
@@ -42,17 +43,17 @@ def _find_planes(screen, faces, ids, row, perspective, planes):
 
 @kernel()
 def _owner(face, other, plane, plane_other, axis):
-    """Which of two neighbours' faces ends between them: 0, 1 (the right or lower one), or -1 if the surface goes on."""
+    """Which of two neighbours' faces may end between them: 0, 1 (the right or lower one), or -1 if none does."""
     if other < 0:
         return 0
     if face < 0:
         return 1
     gap = plane[0] - plane_other[0]
-    recedes, approaches = -plane[axis], -plane_other[axis]
+    recedes, approaches = -plane[1 + axis], -plane_other[1 + axis]
     if gap < 0.0:
-        gap, recedes, approaches = -gap, plane_other[axis], plane[axis]
+        gap, recedes, approaches = -gap, plane_other[1 + axis], plane[1 + axis]
     near = max(plane[0], plane_other[0])
-    if gap > SLOPES * max(recedes, approaches, 0.0) + RELATIVE_GAP * abs(near):
+    if gap > max(recedes, approaches, 0.0) + RELATIVE_GAP * abs(near):
         return 0 if plane[0] > plane_other[0] else 1
     return -1
 
@@ -68,23 +69,7 @@ def _change(image, grad, row, col, row_other, col_other):
 
 
 @kernel()
-def _push(screen, faces, f, row, col, axis, g, perspective, to_screen):
-    """Move the surface point seen at a pixel by one pixel along an axis (1 = x, 2 = y): add ``g`` to its gradient."""
-    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-    px, py = col + 0.5, row + 0.5
-    w0, w1, w2 = weights(screen, i, j, k, px, py, perspective)
-    z = 0.0
-    if perspective:
-        g /= w0 * screen[i, 2] + w1 * screen[j, 2] + w2 * screen[k, 2]
-        z = -g * (px if axis == 1 else py)
-    x, y = (g, 0.0) if axis == 1 else (0.0, g)
-    add(to_screen, i, w0 * x, w0 * y, w0 * z)
-    add(to_screen, j, w1 * x, w1 * y, w1 * z)
-    add(to_screen, k, w2 * x, w2 * y, w2 * z)
-
-
-@kernel()
-def edge_rows(screen, faces, ids, image, grad, perspective, row_start, row_end, to_screen):
+def edge_rows(screen, faces, neighbours, ids, image, grad, perspective, row_start, row_end, to_screen):
     """Add the edges right of and below the pixels of rows ``row_start..row_end`` to ``to_screen`` (V, 3)."""
     height, width = ids.shape
     planes, planes_below = np.zeros((width, 3)), np.zeros((width, 3))
@@ -94,17 +79,18 @@ def edge_rows(screen, faces, ids, image, grad, perspective, row_start, row_end, 
             _find_planes(screen, faces, ids, row + 1, perspective, planes_below)
         for col in range(width):
             f = ids[row, col]
-            for axis in (1, 2):
-                r, c = (row, col + 1) if axis == 1 else (row + 1, col)
+            for axis in range(2):
+                r, c = (row, col + 1) if axis == 0 else (row + 1, col)
                 if r == height or c == width or ids[r, c] == f:
                     continue
                 g = _change(image, grad, row, col, r, c)
                 if g == 0.0 or not np.isfinite(g):
                     continue
-                other = planes[c] if axis == 1 else planes_below[c]
-                owner = _owner(f, ids[r, c], planes[col], other, axis)
+                owner = _owner(f, ids[r, c], planes[col], planes[c] if axis == 0 else planes_below[c], axis)
                 if owner == 0:
-                    _push(screen, faces, f, row, col, axis, g, perspective, to_screen)
+                    way = (col + 0.5, row + 0.5, axis, 1.0, perspective)
+                    push_edge(screen, faces, neighbours, f, ids[r, c], way, g, to_screen)
                 elif owner == 1:
-                    _push(screen, faces, ids[r, c], r, c, axis, g, perspective, to_screen)
+                    way = (c + 0.5, r + 0.5, axis, -1.0, perspective)
+                    push_edge(screen, faces, neighbours, ids[r, c], f, way, g, to_screen)
         planes, planes_below = planes_below, planes
