@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from meshwright.geometry.material import Material
+
 PLAIN_GREY = 191  # sRGB of a mesh without texture and colours, drawn, written and read; the evaluation set's grey
 
 
@@ -36,6 +38,7 @@ class TexturedMesh:
     ``coverage`` says per texel where its colour comes from (see `Coverage`); ``invented`` says per vertex that no view
     saw that place.
     A mesh without texture has ``uv``, ``texture`` None and may have ``colors`` per vertex (uint8 sRGB).
+    ``material`` says how it shines; without one it is matt.
     """
 
     vertices: Float[np.ndarray, "n 3"]
@@ -47,6 +50,7 @@ class TexturedMesh:
     colors: UInt8[np.ndarray, "n 3"] | None = None
     coverage: UInt8[np.ndarray, "h w"] | None = None
     invented: Bool[np.ndarray, "n"] | None = None
+    material: Material | None = None
 
     def geometry(self) -> Mesh:
         """The bare mesh (still split along seams)."""

@@ -11,6 +11,20 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from meshwright.errors import FileTooLarge, InvalidFileFormat
+from meshwright.rendering import color
+from meshwright.rendering.color import srgb_to_linear
+
+__all__ = [
+    "ImageFormat",
+    "decode_rgb",
+    "encode_image",
+    "linear_to_srgb",
+    "rgb_array",
+    "sample_texture",
+    "srgb_to_linear",
+    "to_uint8",
+    "write_image",
+]
 
 ImageFormat = Literal["png", "jpeg"]
 MIME_TYPES: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg"}
@@ -63,15 +77,9 @@ def write_image(path: Path, pixels: UInt8[np.ndarray, "h w *c"]) -> None:
     path.write_bytes(encode_image(pixels))
 
 
-def srgb_to_linear(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Linear light of sRGB values, both in 0..1 (IEC 61966-2-1)."""
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
 def linear_to_srgb(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """sRGB values of linear light, both in 0..1; the inverse of `srgb_to_linear`."""
-    values = np.clip(values, 0.0, 1.0)
-    return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
+    return color.linear_to_srgb(np.clip(values, 0.0, 1.0))
 
 
 def to_uint8(values: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:

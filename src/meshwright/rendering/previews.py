@@ -15,6 +15,7 @@ from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.rendering.orbit import UP, camera_studio, ground_shadow, orbit_cameras, seen_points
 from meshwright.rendering.render import Paint, Wire, paint_of, plain_paint, render_painted
+from meshwright.rendering.softboxes import camera_light
 from meshwright.workers import mapped
 
 ANGLES_DEG = ((35.0, 20.0), (125.0, 20.0), (215.0, 20.0), (305.0, 20.0), (35.0, 62.0), (215.0, -30.0))
@@ -29,8 +30,9 @@ def render_previews(
 ) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
     """Pictures by name: ``textured_00`` .. ``textured_05`` and ``wireframe_00`` .. ``wireframe_05``, size x size.
 
-    Antialiased, on neutral grey, with a soft ground shadow unless ``shadow`` is False. Wireframes show the face edges
-    over clay; lines thin out where faces get small, so that dense meshes do not turn black.
+    Antialiased, on neutral grey, with a soft ground shadow unless ``shadow`` is False. A mesh with a material reflects
+    a soft studio, one without is lit in display space. Wireframes show the face edges over clay; lines thin out where
+    faces get small, so that dense meshes do not turn black.
     """
     cameras = preview_cameras(mesh, size, up)
     clay = plain_paint(len(mesh.vertices), CLAY)
@@ -96,6 +98,8 @@ def _picture(
     mesh: TexturedMesh, paint: Paint, camera: Camera, backdrop: Float[np.ndarray, "h w"], wire: Wire | None
 ) -> UInt8[np.ndarray, "h w 3"]:
     light = camera_studio(camera, 0.35, 0.62, 0.18) if wire else camera_studio(camera, 0.62, 0.40, 0.10)
+    if wire is None and mesh.material is not None:
+        light = camera_light(camera)
     drawn = render_painted(mesh, paint, camera, background=0, shading=light, wire=wire)
     over = drawn.rgb + (1 - drawn.coverage[..., None]) * backdrop[..., None]
     return np.rint(np.clip(over, 0, 255)).astype(np.uint8)

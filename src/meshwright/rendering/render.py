@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Lock
-from weakref import WeakKeyDictionary
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from meshwright.geometry.camera import Camera
-from meshwright.geometry.mesh import PLAIN_GREY, Mesh, TexturedMesh
-from meshwright.rendering.raster import ScreenPoints, project_vertices, rasterize_points
-from meshwright.rendering.sampling import Pyramid, build_pyramid, chart_mask, mix_trilinear
+from meshwright.geometry.mesh import Mesh, TexturedMesh
+from meshwright.rendering.deferred import Scene, shade_deferred
+from meshwright.rendering.environment import Light
+from meshwright.rendering.paint import Paint, finite, paint_of, plain_paint, texel_densities
+from meshwright.rendering.raster import project_vertices, rasterize_points
+from meshwright.rendering.sampling import mix_trilinear
 from meshwright.rendering.shading import Shading, Studio, facing_normals, studio_of
+from meshwright.rendering.softboxes import camera_light
 from meshwright.rendering.threads import kernel, over_rows
 from meshwright.rendering.visibility import checked_faces
+
+__all__ = ["Paint", "Rendering", "Wire", "paint_of", "plain_paint", "render", "render_painted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +33,6 @@ class Rendering:
     depth: Float[np.ndarray, "h w"]
 
 
-@dataclass(frozen=True, eq=False)
-class Paint:
-    """Where a surface's colour comes from: ``pyramid`` at ``uv``, or ``colors`` (n, 3) per vertex if there is none."""
-
-    uv: Float[np.ndarray, "n 2"]
-    pyramid: Pyramid
-    colors: UInt8[np.ndarray, "n 3"]
-    textured: bool
-
-
 @dataclass(frozen=True)
 class Wire:
     """Lines along face edges: grey level, greatest width in pixels, and greatest share of a face's height."""
@@ -48,44 +42,13 @@ class Wire:
     share: float
 
 
-_paints: WeakKeyDictionary[TexturedMesh | Mesh, Paint] = WeakKeyDictionary()
-_making_paint = Lock()
-_NO_TEXTURE = Pyramid(np.zeros((1, 3), np.uint8), np.array([[0, 1, 1]]))
-
-
-def paint_of(mesh: TexturedMesh | Mesh) -> Paint:
-    """The mesh's paint, remembered for as long as the mesh lives: building a pyramid takes as long as a picture."""
-    with _making_paint:
-        paint = _paints.get(mesh)
-        if paint is None:
-            paint = _paints[mesh] = _make_paint(mesh)
-        return paint
-
-
-def plain_paint(n_vertices: int, grey: int = PLAIN_GREY) -> Paint:
-    """One grey all over."""
-    return Paint(np.zeros((n_vertices, 2)), _NO_TEXTURE, np.full((n_vertices, 3), grey, np.uint8), False)
-
-
-def _make_paint(mesh: TexturedMesh | Mesh) -> Paint:
-    n = len(mesh.vertices)
-    if isinstance(mesh, Mesh) or ((mesh.texture is None or mesh.uv is None) and mesh.colors is None):
-        return plain_paint(n)
-    if mesh.texture is None or mesh.uv is None:
-        colors = np.require(mesh.colors, np.uint8, ["C", "W"])
-        return Paint(np.zeros((n, 2)), _NO_TEXTURE, colors, False)
-    uv = _finite(mesh.uv)
-    covered = mesh.coverage > 0 if mesh.coverage is not None else chart_mask(uv, mesh.faces, *mesh.texture.shape[:2])
-    return Paint(uv, build_pyramid(mesh.texture, covered), np.zeros((1, 3), np.uint8), True)
-
-
 def render(
     mesh: TexturedMesh | Mesh,
     camera: Camera,
     *,
     supersample: int = 2,
     background: int = 255,
-    shading: Shading | Studio = "unlit",
+    shading: Shading | Studio | Light = "unlit",
 ) -> Rendering:
     """A picture of ``mesh`` at the camera's size.
 
@@ -93,6 +56,9 @@ def render(
     (a grey level) where there is no object; both sides of faces are drawn and alpha is ignored. A texture is read at
     the mip level that fits a sample's footprint. Meshes without texture show their vertex colours, or plain grey.
     Faces with a vertex at or behind the near plane are dropped.
+
+    ``shading`` "unlit" and "lambert" (or a `Studio`) multiply display colours. "pbr" is a soft studio that goes with
+    the camera, a `Light` any environment: the mesh's material reflects it, in linear light, shown without tone mapping.
     """
     return render_painted(mesh, paint_of(mesh), camera, supersample=supersample, background=background, shading=shading)
 
@@ -104,63 +70,50 @@ def render_painted(
     *,
     supersample: int = 2,
     background: int = 255,
-    shading: Shading | Studio = "unlit",
+    shading: Shading | Studio | Light = "unlit",
     wire: Wire | None = None,
 ) -> Rendering:
     """`render` with the paint in hand, and with the face edges drawn if a ``wire`` is given."""
-    light = studio_of(shading)
+    light = shading if isinstance(shading, Light) else camera_light(camera) if shading == "pbr" else studio_of(shading)
     vertices = np.asarray(mesh.vertices, np.float64)
     faces = checked_faces(mesh.faces, len(vertices))
     dense = camera.resized(camera.width * supersample, camera.height * supersample)
     seen = project_vertices(vertices, dense)
-    fragments = rasterize_points(seen, faces, dense.height, dense.width)
-    towards, normals = np.zeros((1, 3)), np.zeros((1, 3))
-    if len(light.lights):
-        towards = facing_normals(_finite(vertices), faces, camera)
-        given = mesh.normals if isinstance(mesh, TexturedMesh) else mesh.vertex_normals()
-        normals = _finite(given)
-    line = Wire(0.0, 0.0, 0.0) if wire is None else wire
-    rgb = np.zeros((camera.height, camera.width, 3), np.float32)
-    coverage = np.zeros((camera.height, camera.width), np.float32)
-    samples = (fragments.face_id, fragments.barycentrics, fragments.depth)
-    surface = (paint.textured, paint.uv, paint.pyramid.texels, paint.pyramid.levels, paint.colors)
-    geometry = (faces, seen.points, seen.perspective, texel_densities(paint, faces, seen))
-    lighting = (light.ambient, light.lights, towards, normals)
-    lines = (line.grey, line.width_px * supersample, line.share)
-
-    def band(low: int, high: int) -> None:
-        shade_rows(
-            samples, geometry, surface, lighting, lines, supersample, float(background), low, high, rgb, coverage
-        )
-
-    over_rows(camera.height, band)
-    depth = fragments.depth[supersample // 2 :: supersample, supersample // 2 :: supersample]
+    scene = Scene(
+        mesh, paint, camera, faces, seen, rasterize_points(seen, faces, dense.height, dense.width), supersample
+    )
+    if isinstance(light, Light):
+        rgb, coverage = shade_deferred(scene, light, float(background))
+    else:
+        rgb, coverage = _shade_studio(scene, light, float(background), wire or Wire(0.0, 0.0, 0.0))
+    depth = scene.fragments.depth[supersample // 2 :: supersample, supersample // 2 :: supersample]
     if supersample % 2 == 0:
         depth = rasterize_points(project_vertices(vertices, camera), faces, camera.height, camera.width).depth
     return Rendering(np.rint(np.clip(rgb, 0, 255)).astype(np.uint8), coverage, np.ascontiguousarray(depth))
 
 
-def texel_densities(paint: Paint, faces: Int[np.ndarray, "m 3"], seen: ScreenPoints) -> Float[np.ndarray, "m"]:
-    """Texels per sample area of each face, to be multiplied by the cube of a sample's depth (perspective only).
+def _shade_studio(
+    scene: Scene, light: Studio, background: float, line: Wire
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+    """The picture (0..255) and the coverage, by the fast kernel; `render_reference` says the same in numpy."""
+    mesh, paint, camera, fragments, seen = scene.mesh, scene.paint, scene.camera, scene.fragments, scene.seen
+    towards, normals = np.zeros((1, 3)), np.zeros((1, 3))
+    if len(light.lights):
+        towards = facing_normals(finite(mesh.vertices), scene.faces, camera)
+        normals = finite(mesh.normals if isinstance(mesh, TexturedMesh) else mesh.vertex_normals())
+    rgb = np.zeros((camera.height, camera.width, 3), np.float32)
+    coverage = np.zeros((camera.height, camera.width), np.float32)
+    samples = (fragments.face_id, fragments.barycentrics, fragments.depth)
+    surface = (paint.textured, paint.uv, paint.pyramid.texels, paint.pyramid.levels, paint.colors)
+    geometry = (scene.faces, seen.points, seen.perspective, texel_densities(paint, scene.faces, seen))
+    lighting = (light.ambient, light.lights, towards, normals)
+    lines = (line.grey, line.width_px * scene.supersample, line.share)
 
-    The determinant of the screen-to-texture homography is area ratio * k0 k1 k2 / k^3, with k = 1/z interpolated over
-    the screen (Heckbert 1989, Fundamentals of Texture Mapping, sec. 2.3).
-    """
-    if not paint.textured:
-        return np.zeros(len(faces))
-    texels = paint.pyramid.levels[0, 1] * paint.pyramid.levels[0, 2]
-    ratio = _double_area(paint.uv[faces]) * texels / np.maximum(_double_area(seen.points[:, :2][faces]), 1e-12)
-    return ratio / seen.z[faces].prod(1) if seen.perspective else ratio
+    def band(low: int, high: int) -> None:
+        shade_rows(samples, geometry, surface, lighting, lines, scene.supersample, background, low, high, rgb, coverage)
 
-
-def _finite(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """A float64 copy in which NaN and infinities are 0."""
-    return np.nan_to_num(np.array(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _double_area(corners: Float[np.ndarray, "m 3 2"]) -> Float[np.ndarray, "m"]:
-    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    return np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    over_rows(camera.height, band)
+    return rgb, coverage
 
 
 @kernel()

@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import TexturedMesh
+from meshwright.rendering.paint import Paint, paint_of, texel_densities
 from meshwright.rendering.raster import Fragments, project_vertices, rasterize
-from meshwright.rendering.render import Paint, paint_of, texel_densities
 from meshwright.rendering.sampling import Pyramid, sample_bilinear
 from meshwright.rendering.shading import Shading, Studio, facing_normals, studio_of
 

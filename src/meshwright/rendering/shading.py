@@ -1,7 +1,7 @@
 """Light: nothing (colours as they are) or a fixed neutral studio, Lambert's law on both sides of a surface.
 
 As in the evaluation set's renderer, light multiplies display-referred (sRGB) colours: pictures are compared and looked
-at in that space, and the studio is tuned in it.
+at in that space, and the studio is tuned in it. Light that follows physics is in `material` and `environment`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from jaxtyping import Float
 from meshwright.errors import InputError
 from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import face_area_vectors
+from meshwright.rendering.arrays import Array, like
 
-Shading = Literal["unlit", "lambert"]
+Shading = Literal["unlit", "lambert", "pbr"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +27,10 @@ class Studio:
     ambient: float
     lights: Float[np.ndarray, "k 4"]
 
-    def light_on(self, normals: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
-        """What surfaces with these unit normals are multiplied by."""
-        return self.ambient + np.clip(normals @ self.lights[:, :3].T, 0, None) @ self.lights[:, 3]
+    def light_on(self, normals: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
+        """What surfaces with these unit normals (numpy array or torch tensor) are multiplied by."""
+        lights = like(self.lights, normals)
+        return self.ambient + (normals @ lights[:, :3].T).clip(0) @ lights[:, 3]
 
 
 def studio(ambient: float, *lights: tuple[tuple[float, float, float], float]) -> Studio:
@@ -43,13 +45,13 @@ LAMBERT = studio(0.40, ((0.35, 0.80, 0.48), 0.55), ((-0.60, 0.15, -0.79), 0.20))
 
 
 def studio_of(shading: Shading | Studio) -> Studio:
-    """The studio of a shading's name. Raises `InputError` for a name that does not exist."""
+    """The studio of "unlit" or "lambert". Raises `InputError` for a name that does not exist."""
     if isinstance(shading, Studio):
         return shading
     named = {"unlit": UNLIT, "lambert": LAMBERT}
     if shading not in named:
         raise InputError(
-            f'There is no shading "{shading}".', suggestion="Use unlit or lambert.", reason="unknown_shading"
+            f'There is no shading "{shading}".', suggestion="Use unlit, lambert or pbr.", reason="unknown_shading"
         )
     return named[shading]
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.errors import EngineError, InputError
 from meshwright.geometry.mesh import Coverage, Mesh, TexturedMesh
+from meshwright.geometry.tangents import vertex_tangents
 from meshwright.progress import Context
 from meshwright.surface.bake import blend_texels, sight_texels
 from meshwright.surface.coherence import cohere
@@ -17,7 +18,6 @@ from meshwright.surface.inpaint import fill_outside, fill_unseen
 from meshwright.surface.levelling import Levelling, level
 from meshwright.surface.mismatch import contour_mismatch
 from meshwright.surface.sightings import Observer, Sightings, observe
-from meshwright.surface.tangents import vertex_tangents
 from meshwright.surface.unwrap import Atlas, unwrap
 from meshwright.surface.warp import warped_capture
 
