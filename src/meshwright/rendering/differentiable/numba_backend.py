@@ -77,15 +77,16 @@ def interpolate_backward(
     views, triangles, ids, flow = screen.detach().numpy(), faces.numpy(), face_id.numpy(), grad.numpy()
     to_screen = _accumulators(n, height, screen.shape[1:]) if need_screen else None
     to_attributes = _accumulators(n, height, attributes.shape[1:]) if need_attributes else None
+    none = np.zeros((0, attributes.shape[2]), np.float32)
 
     def rows(view: int, band: int, low: int, high: int) -> None:
         geometry = views[view], triangles, ids[view]
+        to_values = none if to_attributes is None else to_attributes[band, view].numpy()
         if to_screen is not None:
-            out = to_screen[band, view].numpy()
-            screen_backward_rows(*geometry, values[view], flow[view], perspective, low, high, out)
-        if to_attributes is not None:
-            out = to_attributes[band, view].numpy()
-            attributes_backward_rows(*geometry, flow[view], perspective, low, high, out)
+            out = to_screen[band, view].numpy(), to_values
+            screen_backward_rows(*geometry, values[view], flow[view], perspective, low, high, *out)
+        else:
+            attributes_backward_rows(*geometry, flow[view], perspective, low, high, to_values)
 
     _over_rows(n, height, rows)
     return (

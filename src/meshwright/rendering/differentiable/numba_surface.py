@@ -1,6 +1,7 @@
-"""Interpolation over visible faces and its backward pass: the kernels of the CPU backend.
+"""Interpolation over visible faces and its backward pass: `reference_surface` as kernels of the CPU backend.
 
-All arithmetic is float64 in registers; arrays are float32. The maths is that of `reference.surface`.
+All arithmetic is float64 in registers; arrays are float32. Neighbouring pixels of a row that see the same face are a
+run: its corners are loaded once, and what it adds to their gradients is written once.
 """
 
 from __future__ import annotations
@@ -14,19 +15,27 @@ LARGEST = 3.0e38  # what still fits into float32
 
 
 @kernel()
-def corner(screen, v, px, py, perspective):
-    """Vertex ``v`` as seen from the pixel (px, py): its offset (times z in perspective), and z."""
-    x, y, z = np.float64(screen[v, 0]), np.float64(screen[v, 1]), np.float64(screen[v, 2])
-    w = z if perspective else 1.0
-    return x - w * px, y - w * py, z
+def corner(screen, v, perspective):
+    """(X, Y, z) of a vertex in float64, and w: z, orthographic 1."""
+    z = np.float64(screen[v, 2])
+    return np.float64(screen[v, 0]), np.float64(screen[v, 1]), z, (z if perspective else 1.0)
+
+
+@kernel()
+def areas(a, b, c, px, py):
+    """Offsets of three corners from the pixel (times w), and the cross products that their weights are parts of."""
+    ax, ay = a[0] - a[3] * px, a[1] - a[3] * py
+    bx, by = b[0] - b[3] * px, b[1] - b[3] * py
+    cx, cy = c[0] - c[3] * px, c[1] - c[3] * py
+    return ax, ay, bx, by, cx, cy, bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
 
 
 @kernel()
 def is_outside(w0, w1, w2, total):
     """Whether the pixel lies so far outside of its face that the weights are to be clipped."""
     limit = -OUTSIDE * abs(total)
-    sign = 1.0 if total > 0.0 else -1.0
-    return not (sign * w0 >= limit and sign * w1 >= limit and sign * w2 >= limit and total != 0.0)
+    lowest = min(w0, w1, w2) if total > 0.0 else -max(w0, w1, w2)
+    return not (lowest >= limit and total != 0.0)
 
 
 @kernel()
@@ -40,12 +49,9 @@ def clipped(w0, w1, w2, total):
 
 
 @kernel()
-def weights(screen, i, j, k, px, py, perspective):
-    """Perspective-correct weights of vertices i, j, k at the pixel."""
-    ax, ay, _ = corner(screen, i, px, py, perspective)
-    bx, by, _ = corner(screen, j, px, py, perspective)
-    cx, cy, _ = corner(screen, k, px, py, perspective)
-    w0, w1, w2 = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+def weights(a, b, c, px, py):
+    """Perspective-correct weights of three corners at the pixel."""
+    _, _, _, _, _, _, w0, w1, w2 = areas(a, b, c, px, py)
     total = w0 + w1 + w2
     if is_outside(w0, w1, w2, total):
         return clipped(w0, w1, w2, total)
@@ -56,17 +62,23 @@ def weights(screen, i, j, k, px, py, perspective):
 @kernel()
 def interpolate_rows(screen, faces, ids, attributes, perspective, row_start, row_end, image):
     """Write rows ``row_start..row_end`` of ``image`` (h, w, C) of one view."""
+    channels = image.shape[2]
     for row in range(row_start, row_end):
+        last = -1
+        i, j, k = 0, 0, 0
+        a = b = c = (0.0, 0.0, 0.0, 0.0)
         for col in range(ids.shape[1]):
             f = ids[row, col]
             if f < 0:
-                for c in range(image.shape[2]):
-                    image[row, col, c] = 0.0
+                for n in range(channels):
+                    image[row, col, n] = 0.0
                 continue
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            w0, w1, w2 = weights(screen, i, j, k, col + 0.5, row + 0.5, perspective)
-            for c in range(image.shape[2]):
-                image[row, col, c] = w0 * attributes[i, c] + w1 * attributes[j, c] + w2 * attributes[k, c]
+            if f != last:
+                last, i, j, k = f, faces[f, 0], faces[f, 1], faces[f, 2]
+                a, b, c = corner(screen, i, perspective), corner(screen, j, perspective), corner(screen, k, perspective)
+            w0, w1, w2 = weights(a, b, c, col + 0.5, row + 0.5)
+            for n in range(channels):
+                image[row, col, n] = w0 * attributes[i, n] + w1 * attributes[j, n] + w2 * attributes[k, n]
 
 
 @kernel()
@@ -81,55 +93,107 @@ def add(gradient, v, x, y, z):
 @kernel()
 def attributes_backward_rows(screen, faces, ids, grad, perspective, row_start, row_end, to_attributes):
     """Add the gradient of rows ``row_start..row_end`` to ``to_attributes`` (V, C)."""
+    channels = grad.shape[2]
     for row in range(row_start, row_end):
         for col in range(ids.shape[1]):
             f = ids[row, col]
             if f < 0:
                 continue
             i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            w0, w1, w2 = weights(screen, i, j, k, col + 0.5, row + 0.5, perspective)
-            for c in range(grad.shape[2]):
-                g = np.float64(grad[row, col, c])
-                to_attributes[i, c] += w0 * g
-                to_attributes[j, c] += w1 * g
-                to_attributes[k, c] += w2 * g
+            a, b, c = corner(screen, i, perspective), corner(screen, j, perspective), corner(screen, k, perspective)
+            w0, w1, w2 = weights(a, b, c, col + 0.5, row + 0.5)
+            for n in range(channels):
+                g = np.float64(grad[row, col, n])
+                to_attributes[i, n] += w0 * g
+                to_attributes[j, n] += w1 * g
+                to_attributes[k, n] += w2 * g
 
 
 @kernel()
-def screen_backward_rows(screen, faces, ids, attributes, grad, perspective, row_start, row_end, to_screen):
-    """Add the gradient of rows ``row_start..row_end`` to ``to_screen`` (V, 3).
+def _offsets_gradient(at, scale, g0, g1, g2):
+    """Gradient of the offsets a', b', c' of `areas`, given g_i = dL/d weight_i:
 
-    With g_i = grad . attributes_i and h_i = (g_i - sum_k b_k g_k) / sum(w), dL/da' = (h2 b'_y - h1 c'_y,
-    h1 c'_x - h2 b'_x) and so on in turn; a' moves with X_a by 1 and with z_a by -(px, py).
+    with h_i = (g_i - sum_k weight_k g_k) / sum(w), dL/da' = (h2 b'_y - h1 c'_y, h1 c'_x - h2 b'_x), and so on in turn.
     """
+    ax, ay, bx, by, cx, cy, w0, w1, w2 = at
+    mean = (w0 * g0 + w1 * g1 + w2 * g2) * scale
+    h0, h1, h2 = (g0 - mean) * scale, (g1 - mean) * scale, (g2 - mean) * scale
+    return (
+        h2 * by - h1 * cy,
+        h1 * cx - h2 * bx,
+        h0 * cy - h2 * ay,
+        h2 * ax - h0 * cx,
+        h1 * ay - h0 * by,
+        h0 * bx - h1 * ax,
+    )
+
+
+@kernel()
+def _flush(to_screen, corners, sums, perspective):
+    """Add a run's gradient to its corners, and clear it. a' moves with X_a by 1 and with z_a by -(px, py)."""
+    for n in range(3):
+        z = -sums[n, 2] if perspective else 0.0
+        add(to_screen, corners[n], sums[n, 0], sums[n, 1], z)
+    sums[:] = 0.0
+
+
+@kernel()
+def screen_backward_rows(
+    screen, faces, ids, attributes, grad, perspective, row_start, row_end, to_screen, to_attributes
+):
+    """Add the gradient of rows ``row_start..row_end`` to ``to_screen`` (V, 3) and ``to_attributes`` (V, C).
+
+    ``to_attributes`` may have no rows: then it is left alone.
+    """
+    channels, both = grad.shape[2], len(to_attributes) > 0
+    sums = np.zeros((3, 3))
     for row in range(row_start, row_end):
-        py = row + 0.5
+        last, py = -1, row + 0.5
+        a = b = c = (0.0, 0.0, 0.0, 0.0)
+        i, j, k = 0, 0, 0
         for col in range(ids.shape[1]):
             f = ids[row, col]
+            if f != last:
+                if last >= 0:
+                    _flush(to_screen, (i, j, k), sums, perspective)
+                last = f
+                if f >= 0:
+                    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+                    a, b, c = (
+                        corner(screen, i, perspective),
+                        corner(screen, j, perspective),
+                        corner(screen, k, perspective),
+                    )
             if f < 0:
                 continue
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            g0, g1, g2 = 0.0, 0.0, 0.0
-            for c in range(grad.shape[2]):
-                g = np.float64(grad[row, col, c])
-                g0 += g * attributes[i, c]
-                g1 += g * attributes[j, c]
-                g2 += g * attributes[k, c]
             px = col + 0.5
-            ax, ay, _ = corner(screen, i, px, py, perspective)
-            bx, by, _ = corner(screen, j, px, py, perspective)
-            cx, cy, _ = corner(screen, k, px, py, perspective)
-            w0, w1, w2 = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
-            total = w0 + w1 + w2
-            if is_outside(w0, w1, w2, total):
-                continue
+            at = areas(a, b, c, px, py)
+            total = at[6] + at[7] + at[8]
+            outside = is_outside(at[6], at[7], at[8], total)
             scale = 1.0 / total
-            mean = (w0 * g0 + w1 * g1 + w2 * g2) * scale
-            h0, h1, h2 = (g0 - mean) * scale, (g1 - mean) * scale, (g2 - mean) * scale
-            ux, uy = h2 * by - h1 * cy, h1 * cx - h2 * bx
-            vx, vy = h0 * cy - h2 * ay, h2 * ax - h0 * cx
-            tx, ty = h1 * ay - h0 * by, h0 * bx - h1 * ax
-            qx, qy = (px, py) if perspective else (0.0, 0.0)
-            add(to_screen, i, ux, uy, -(ux * qx + uy * qy))
-            add(to_screen, j, vx, vy, -(vx * qx + vy * qy))
-            add(to_screen, k, tx, ty, -(tx * qx + ty * qy))
+            w0, w1, w2 = at[6] * scale, at[7] * scale, at[8] * scale
+            if outside:
+                w0, w1, w2 = clipped(at[6], at[7], at[8], total)
+            g0, g1, g2 = 0.0, 0.0, 0.0
+            for n in range(channels):
+                g = np.float64(grad[row, col, n])
+                g0 += g * attributes[i, n]
+                g1 += g * attributes[j, n]
+                g2 += g * attributes[k, n]
+                if both:
+                    to_attributes[i, n] += w0 * g
+                    to_attributes[j, n] += w1 * g
+                    to_attributes[k, n] += w2 * g
+            if not outside:
+                ux, uy, vx, vy, tx, ty = _offsets_gradient(at, scale, g0, g1, g2)
+                sums[0, 0] += ux
+                sums[0, 1] += uy
+                sums[0, 2] += ux * px + uy * py
+                sums[1, 0] += vx
+                sums[1, 1] += vy
+                sums[1, 2] += vx * px + vy * py
+                sums[2, 0] += tx
+                sums[2, 1] += ty
+                sums[2, 2] += tx * px + ty * py
+        if last >= 0:
+            _flush(to_screen, (i, j, k), sums, perspective)

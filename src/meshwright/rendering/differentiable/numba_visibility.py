@@ -71,8 +71,8 @@ def fill(points, faces, row_start, row_end, nearest, ids):
         if y_max > EXACT_PX or x_max > EXACT_PX or y_min < -EXACT_PX or x_min < -EXACT_PX:
             a, b, c = sorted_corners(points, a, b, c)
             ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        ak, bk, ck = points[a, 2], points[b, 2], points[c, 2]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        ak, bk, ck = points[a, 2], points[b, 2], points[c, 2]
         if area == 0.0 or np.isnan(ak + bk + ck):
             continue
         sign = 1.0 if area > 0.0 else -1.0
@@ -80,18 +80,19 @@ def fill(points, faces, row_start, row_end, nearest, ids):
         bcx, bcy = sign * (cx - bx), sign * (cy - by)
         acx, acy = sign * (cx - ax), sign * (cy - ay)
         ab_min, bc_min, ca_min = _threshold(abx, aby), _threshold(bcx, bcy), _threshold(-acx, -acy)
+        to_b, to_c = (bk - ak) / abs(area), (ck - ak) / abs(area)
         for row in range(y_low, y_high):
             py = row + 0.5
-            ab_row, bc_row, ac_row = abx * (py - ay), bcx * (py - by), acx * (py - ay)
+            ab_row = abx * (py - ay) + aby * ax
+            bc_row = bcx * (py - by) + bcy * bx
+            ac_row = acx * (py - ay) + acy * ax
             entered = False
             for col in range(x_low, x_high):
                 px = col + 0.5
-                wc = ab_row - aby * (px - ax)
-                wa = bc_row - bcy * (px - bx)
-                wb = acy * (px - ax) - ac_row
-                if wc >= ab_min and wa >= bc_min and wb >= ca_min:
+                wc, wa, wb = ab_row - aby * px, bc_row - bcy * px, acy * px - ac_row
+                if (wc >= ab_min) & (wa >= bc_min) & (wb >= ca_min):
                     entered = True
-                    k = np.float32((wa * ak + wb * bk + wc * ck) / (wa + wb + wc))
+                    k = np.float32(ak + (wb * to_b + wc * to_c))
                     if k > nearest[row - row_start, col]:
                         nearest[row - row_start, col] = k
                         ids[row, col] = f

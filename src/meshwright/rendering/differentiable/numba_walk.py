@@ -15,8 +15,8 @@ FOUND, NONE, LOST = 0, 1, 2
 def _place(screen, v, way):
     """A vertex as the walk sees it: along and aside (times w), z, w. ``way`` is (px, py, axis, sign, perspective)."""
     px, py, axis, sign, perspective = way
-    x, y, z = corner(screen, v, px, py, perspective)
-    w = z if perspective else 1.0
+    x, y, z, w = corner(screen, v, perspective)
+    x, y = x - w * px, y - w * py
     return (sign * x, y, z, w) if axis == 0 else (sign * y, x, z, w)
 
 
@@ -102,7 +102,8 @@ def push_edge(screen, faces, neighbours, f, target, way, g, to_screen):
         wi = 1.0 - wj
     else:
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        wi, wj, wk = weights(screen, i, j, k, way[0], way[1], way[4])
+        a, b, c = corner(screen, i, way[4]), corner(screen, j, way[4]), corner(screen, k, way[4])
+        wi, wj, wk = weights(a, b, c, way[0], way[1])
     axis = way[2]
     z = 0.0
     if way[4]:
