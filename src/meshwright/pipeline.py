@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from meshwright.package import manifest as package
     from meshwright.package.writer import EngineOutput, Format
     from meshwright.quality.assess import Assessment
+    from meshwright.rendering.turntable import FilmFormat
 
 Verdict = Literal["normal", "warning", "failure"]
 VERDICTS: tuple[Verdict, ...] = ("normal", "warning", "failure")  # best first
@@ -56,10 +57,13 @@ class Result:
         formats: Sequence[Format] = ("glb", "obj", "ply"),
         zip: bool = False,
         overwrite: bool = False,
+        turntable: FilmFormat | None = None,
         job_id: str | None = None,
         context: Context | None = None,
     ) -> Path:
         """Write the package to the folder ``out`` (and to ``out.zip``): all of it or, on any error, nothing.
+
+        ``turntable`` adds a film of each mesh, ``ENGINE/turntable.webp`` or ``.mp4``.
 
         Raises:
             InputError: ``out`` is not free and ``overwrite`` is False, or a format is unknown or lacks its extra.
@@ -71,9 +75,11 @@ class Result:
 
         context, out = context or Context(), Path(out)
         with context.stage("package", 0.88, 1.0):
-            with context.stage("previews", 0.0, 0.5):
+            with context.stage("previews", 0.0, 0.2 if turntable else 0.5):
                 outputs = {name: _output(self, name, job_id) for name in self.assessments}
-            with context.stage("files", 0.5, 1.0):
+            if turntable is not None:
+                outputs = _with_films(outputs, turntable, context, 0.2, 0.7)
+            with context.stage("files", 0.7 if turntable else 0.5, 1.0):
                 cameras, manifest = write_cameras(self.calibrated, self.capture), _manifest(self, context)
                 write_result(out, outputs, manifest, cameras, formats=formats, overwrite=overwrite)
             if zip:
@@ -158,6 +164,21 @@ def _output(result: Result, name: str, job_id: str | None) -> EngineOutput:
     )
     previews = render_previews(run.result.mesh)
     return EngineOutput(run.result.mesh, previews, assessment.heat_maps, report.model_dump(mode="json"))
+
+
+def _with_films(
+    outputs: Mapping[str, EngineOutput], kind: FilmFormat, context: Context, low: float, high: float
+) -> dict[str, EngineOutput]:
+    """The same with a film of each mesh; ``low..high`` of the enclosing stage."""
+    from meshwright.rendering.turntable import render_turntable
+
+    filmed: dict[str, EngineOutput] = {}
+    for n, (name, output) in enumerate(outputs.items()):
+        share = (high - low) / len(outputs)
+        with context.stage("turntable", low + n * share, low + (n + 1) * share):
+            film = render_turntable(output.mesh, kind, context=context)
+        filmed[name] = replace(output, films={f"turntable.{kind}": film})
+    return filmed
 
 
 def _top(seconds: Mapping[str, float], engine: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -82,6 +83,7 @@ def test_one_flipped_bit_in_the_zip_is_found(done: Done, tmp_path: Path) -> None
         (["--holdout", "view_99"], 3, "holdout_unknown"),
         (["--fail-on", "warming"], 2, "--fail-on"),
         (["--rig", "banana"], 3, "rig"),
+        (["--turntable", "gif"], 3, "film_unknown"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(
@@ -90,6 +92,19 @@ def test_what_cannot_be_done_is_refused_at_once(
     assert run(["reconstruct", str(ring_capture), "-o", str(tmp_path / "out"), *words]) == code
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_turntable_is_written_and_said(
+    posed_capture: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from meshwright.rendering import turntable
+
+    monkeypatch.setattr(turntable, "Turn", functools.partial(turntable.Turn, frames=3, size=32))
+    words = ["reconstruct", str(posed_capture), "-o", str(tmp_path / "out"), *SMALL, "--turntable", "webp", "--json"]
+    assert run(words) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])["engines"]["fusion"]["turntable"]
+    assert Path(said) == tmp_path / "out" / "fusion" / "turntable.webp"
+    assert Path(said).read_bytes()[:4] == b"RIFF"
 
 
 def test_a_result_stays_unless_it_may_be_overwritten(done: Done, ring_capture: Path) -> None:

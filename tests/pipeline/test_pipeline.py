@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import sys
@@ -238,6 +239,26 @@ def test_a_holdout_that_says_nothing_is_refused(names: tuple[str, ...], holdout:
     with pytest.raises(InputError) as caught:
         choose_holdout(names, holdout)
     assert caught.value.reason == reason
+
+
+def test_a_turntable_is_part_of_the_result(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written, hashed, in the ZIP, and a changed byte is found."""
+    from meshwright.cli.main import run
+    from meshwright.rendering import turntable
+
+    monkeypatch.setattr(turntable, "Turn", functools.partial(turntable.Turn, frames=3, size=32))
+    events: list[ProgressEvent] = []
+    out = result.save(tmp_path / "out", turntable="webp", zip=True, context=Context(events.append))
+    film = out / "fusion" / "turntable.webp"
+    assert "turntable" in {event.stage for event in events}
+    assert [event.fraction for event in events] == sorted(event.fraction for event in events)
+    listed = {entry["path"] for entry in json.loads((out / "manifest.json").read_text())["outputs"]}
+    assert "fusion/turntable.webp" in listed
+    with open_result(tmp_path / "out.zip") as folder:
+        assert (folder / "fusion" / "turntable.webp").read_bytes() == film.read_bytes()
+    assert run(["verify", str(out), "--no-rerender", "--quiet"]) == 0
+    film.write_bytes(film.read_bytes() + b"x")
+    assert run(["verify", str(out), "--no-rerender", "--quiet"]) == 6
 
 
 def test_a_result_is_not_overwritten_unasked(result: Result, saved: Path) -> None:

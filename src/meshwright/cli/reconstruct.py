@@ -37,6 +37,9 @@ def reconstruct(
         bool, typer.Option("--usdz", help="Also write mesh.usdz, for AR Quick Look and USD tools.")
     ] = False,
     stl: Annotated[bool, typer.Option("--stl", help="Also write mesh.stl.")] = False,
+    turntable: Annotated[
+        str | None, typer.Option(help="Also write a film of the turning object: `webp`, or `mp4` (extra `video`).")
+    ] = None,
     archive: Annotated[bool, typer.Option("--zip", help="Also pack the result as OUT.zip.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is already in OUT.")] = False,
     seed: Annotated[int, typer.Option(help="Seed: the same input, settings and seed give the same bytes.")] = 0,
@@ -57,31 +60,30 @@ def reconstruct(
     from meshwright.package.staging import check_replaceable
     from meshwright.package.writer import check_formats
     from meshwright.pipeline import VERDICTS, reconstruct
+    from meshwright.rendering.turntable import check_film
 
     if fail_on not in (None, *VERDICTS[1:]):
         raise typer.BadParameter("--fail-on takes warning or failure.")
-    formats = check_formats(
-        ("glb", "obj", "ply", *(name for name, on in (("draco", draco), ("usdz", usdz), ("stl", stl)) if on))
-    )
+    more = {"draco": draco, "usdz": usdz, "stl": stl}
+    formats = check_formats(("glb", "obj", "ply", *(name for name, on in more.items() if on)))
+    film = None if turntable is None else check_film(turntable)
     check_replaceable(out.absolute(), overwrite=overwrite)
-    options = {"faces": faces, "texture_size": texture_size, "resolution": resolution}
+    options, held = _given(faces=faces, texture_size=texture_size, resolution=resolution), _parse_holdout(holdout)
     with progress_context(as_json=as_json, quiet=quiet) as context:
         result = reconstruct(
-            capture,
-            engine,
-            {name: value for name, value in options.items() if value is not None},
-            calibration=_calibration(rig),
-            holdout=_parse_holdout(holdout),
-            seed=seed,
-            context=context,
+            capture, engine, options, calibration=_calibration(rig), holdout=held, seed=seed, context=context
         )
-        result.save(out, formats=formats, zip=archive, overwrite=overwrite, context=context)
+        result.save(out, formats=formats, zip=archive, overwrite=overwrite, turntable=film, context=context)
     if as_json:
         emit_json({"event": "result", **summarise(result, out, archive, context)})
     elif not quiet:
         show_result(result, out, archive)
     if fail_on is not None and VERDICTS.index(result.verdict) >= VERDICTS.index(fail_on):
         raise typer.Exit(BELOW_WANTED)
+
+
+def _given(**options: int | None) -> dict[str, int]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _calibration(rig: str | None) -> CalibrationOptions:

@@ -52,6 +52,8 @@ def zip_path(out: Path) -> Path:
 def _show_engine(folder: Path, assessment: Assessment) -> None:
     _line("mesh", str(folder / "mesh.glb"))
     _line("previews", str(folder / "previews"))
+    for film in sorted(folder.glob("turntable.*")):
+        _line("turntable", str(film))
     _line("quality", str(folder / "quality.json"))
     _line("verdict", assessment.summary, VERDICT_STYLE[assessment.verdict])
     for _, text in merge_views(assessment.warnings):
@@ -75,5 +77,6 @@ def _engine_json(result: Result, run: EngineRun, out: Path) -> dict[str, Any]:
         "worst_view": assessment.worst_view,
         "glb": str(folder / "mesh.glb"),
         "previews": str(folder / "previews"),
+        "turntable": next((str(film) for film in sorted(folder.glob("turntable.*"))), None),
         "quality": str(folder / "quality.json"),
     }

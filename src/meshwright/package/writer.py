@@ -32,12 +32,14 @@ CAMERAS_NAME, QUALITY_NAME = "cameras.json", "quality.json"
 
 @dataclass(frozen=True, eq=False)
 class EngineOutput:
-    """What one engine leaves: its mesh, previews and error images by name (without suffix), and quality.json."""
+    """What one engine leaves: its mesh, previews and error images by name (without suffix), quality.json, and films as
+    they are (``turntable.webp``)."""
 
     mesh: TexturedMesh
     previews: Images = field(default_factory=dict)
     errors: Images = field(default_factory=dict)
     report_json: Mapping[str, Any] = field(default_factory=dict)
+    films: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def write_result(
@@ -66,6 +68,7 @@ def write_result(
                 output.previews,
                 output.errors,
                 output.report_json,
+                films=output.films,
                 formats=chosen,
                 frame=manifest.to_frame(),
                 glb=glb,
@@ -80,14 +83,16 @@ def write_engine_result(
     errors: Images,
     report_json: Mapping[str, Any],
     *,
+    films: Mapping[str, bytes] | None = None,
     formats: Iterable[Format] = DEFAULT_FORMATS,
     frame: Frame | None = None,
     glb: GlbOptions | None = None,
 ) -> None:
-    """Write one engine's folder: the mesh in every format, ``previews/``, ``errors/`` and ``quality.json``."""
+    """Write one engine's folder: the mesh in every format, ``previews/``, ``errors/``, films and ``quality.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in mesh_files(mesh, formats=formats, frame=frame, glb=glb).items():
-        (folder / name).write_bytes(data)
+    files = mesh_files(mesh, formats=formats, frame=frame, glb=glb)
+    for name, data in {**files, **(films or {})}.items():
+        (folder / safe_name(name)).write_bytes(data)
     pictures: dict[Path, UInt8[np.ndarray, "h w *c"]] = {}
     for kind, images in (("previews", previews), ("errors", errors)):
         if images:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -58,13 +60,42 @@ def orbit_cameras(
     for _ in range(CENTRING_STEPS):
         distance = max(_distance(view, middle) for view, middle in zip(local, middles, strict=True))
         middles = [_centred(view, middle, distance) for view, middle in zip(local, middles, strict=True)]
-    cameras = []
-    for pose, middle in zip(poses, middles, strict=True):
-        c2w = np.eye(4)
-        c2w[:3, :3] = pose
-        c2w[:3, 3] = centre + pose @ np.array([*middle, -distance])
-        cameras.append(Camera.from_fov(FOV_DEG, c2w, size, size))
-    return cameras
+    return [_placed(centre, pose, middle, distance, size) for pose, middle in zip(poses, middles, strict=True)]
+
+
+def turn_cameras(
+    points: Float[np.ndarray, "n 3"], count: int, elevation_deg: float, size: int, up: ArrayLike = UP
+) -> list[Camera]:
+    """``count`` cameras of one full turn at equal steps, the first in front, as close as `orbit_cameras`.
+
+    All look at one point of the vertical axis through the object's middle: in a film the object turns and does not
+    sway.
+    """
+    frame = upright(up)
+    local = points @ frame
+    centre = frame @ ((local.min(0) + local.max(0)) / 2)
+    poses = [_pose(frame, turn, np.radians(elevation_deg)) for turn in 2 * np.pi * np.arange(count) / count]
+    views = [(points - centre) @ pose for pose in poses]
+    middle, distance = np.zeros(2), 0.0
+    for _ in range(CENTRING_STEPS):
+        distance = max(_distance(view, middle) for view in views)
+        ends = [_ends(view, middle, distance)[:, 1] for view in views]
+        middle = np.array([0.0, middle[1] + distance * (np.min(ends) + np.max(ends)) / 2])
+    distance = max(_distance(view, middle) for view in views)
+    return [_placed(centre, pose, middle, distance, size) for pose in poses]
+
+
+def _placed(
+    centre: Float[np.ndarray, "3"],
+    pose: Float[np.ndarray, "3 3"],
+    middle: Float[np.ndarray, "2"],
+    distance: float,
+    size: int,
+) -> Camera:
+    c2w = np.eye(4)
+    c2w[:3, :3] = pose
+    c2w[:3, 3] = centre + pose @ np.array([*middle, -distance])
+    return Camera.from_fov(FOV_DEG, c2w, size, size)
 
 
 def _distance(view: Float[np.ndarray, "n 3"], middle: Float[np.ndarray, "2"]) -> float:
@@ -75,8 +106,14 @@ def _distance(view: Float[np.ndarray, "n 3"], middle: Float[np.ndarray, "2"]) ->
 
 def _centred(view: Float[np.ndarray, "n 3"], middle: Float[np.ndarray, "2"], distance: float) -> Float[np.ndarray, "2"]:
     """The middle that puts the points' box in the middle of the picture (one Newton-like step)."""
+    low, high = _ends(view, middle, distance)
+    return middle + distance * (low + high) / 2
+
+
+def _ends(view: Float[np.ndarray, "n 3"], middle: Float[np.ndarray, "2"], distance: float) -> Float[np.ndarray, "2 2"]:
+    """The least and the greatest slopes (right, down) at which points are seen past ``middle``."""
     slope = (view[:, :2] - middle) / np.maximum(view[:, 2:] + distance, 1e-12)
-    return middle + distance * (slope.min(0) + slope.max(0)) / 2
+    return np.stack([slope.min(0), slope.max(0)])
 
 
 def _pose(frame: Float[np.ndarray, "3 3"], azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
@@ -92,30 +129,53 @@ def camera_studio(camera: Camera, ambient: float, key: float, fill: float) -> St
     return studio(ambient, (tuple(axes @ [-0.5, -0.75, -0.7]), key), (tuple(axes @ [0.8, 0.25, -0.5]), fill))
 
 
-def ground_shadow(mesh: TexturedMesh | Mesh, camera: Camera, up: ArrayLike = UP) -> Float[np.ndarray, "h w"]:
-    """How much (0..1) the object darkens a ground plane under its lowest point, per pixel of ``camera``.
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """A plane under an object's lowest point and how much the object darkens it: ``shade`` over a square of that
+    ``side``, columns along the object's right, rows along its front; ``frame`` has right, up and front as columns.
+    """
 
-    Seen from below, each part of the object shades the ground under it, less the higher it is; two blurs stand for the
-    wide light. Zero where the ground is not seen from above.
+    shade: Float[np.ndarray, "s s 1"]
+    frame: Float[np.ndarray, "3 3"]
+    middle: Float[np.ndarray, "3"]
+    level: float
+    side: float
+
+    def shadow(self, camera: Camera) -> Float[np.ndarray, "h w"]:
+        """How dark (0..1) each pixel's ground is; 0 where it is not seen from above."""
+        shadow = np.zeros((camera.height, camera.width))
+        eye = camera.center @ self.frame
+        if self.side <= 0 or eye[1] <= self.level:
+            return shadow
+        pixels = pixel_grid(camera.width, camera.height)
+        rays = camera.unproject(pixels, np.ones((camera.height, camera.width))) @ self.frame - eye
+        falls = rays[..., 1] < -1e-9
+        rays = rays[falls]
+        hit = eye + rays * ((self.level - eye[1]) / rays[:, 1])[:, None]
+        uv = np.stack([hit[:, 0] - self.middle[0], hit[:, 2] - self.middle[2]], -1) / self.side + 0.5
+        inside = (uv > 0).all(-1) & (uv < 1).all(-1)
+        falls[falls] = inside
+        shadow[falls] = sample_bilinear(self.shade, uv[inside])[:, 0]
+        return shadow
+
+
+def ground_under(mesh: TexturedMesh | Mesh, up: ArrayLike = UP) -> Ground:
+    """The ground of a mesh. Seen from below, each part of the object shades the ground under it, less the higher it is;
+    two blurs stand for the wide light.
     """
     frame, points = upright(up), seen_points(mesh)
+    if len(points) == 0:
+        return Ground(np.zeros((1, 1, 1)), frame, np.zeros(3), 0.0, 0.0)
     local = points @ frame
     low, high = local.min(0), local.max(0)
     side = max(high[0] - low[0], high[2] - low[2]) * (1 + 2 * SHADOW_MARGIN)
-    if side <= 0:
-        return np.zeros((camera.height, camera.width), np.float32)
-    shade = _shade_map(mesh, frame, low, high, side)
-    eye = camera.center @ frame
-    rays = (
-        camera.unproject(pixel_grid(camera.width, camera.height), np.ones((camera.height, camera.width)))
-    ) @ frame - eye
-    falls = (rays[..., 1] < -1e-9) & (eye[1] > low[1])
-    distance = np.where(falls, (low[1] - eye[1]) / np.where(falls, rays[..., 1], -1.0), 0.0)
-    hit = eye + rays * distance[..., None]
-    middle = (low + high) / 2
-    uv = np.stack([hit[..., 0] - middle[0], hit[..., 2] - middle[2]], -1) / side + 0.5
-    inside = falls & (uv > 0).all(-1) & (uv < 1).all(-1)
-    return np.where(inside, sample_bilinear(shade[..., None], np.where(inside[..., None], uv, 0.5))[..., 0], 0.0)
+    shade = _shade_map(mesh, frame, low, high, side) if side > 0 else np.zeros((1, 1))
+    return Ground(shade[..., None], frame, (low + high) / 2, float(low[1]), float(side))
+
+
+def ground_shadow(mesh: TexturedMesh | Mesh, camera: Camera, up: ArrayLike = UP) -> Float[np.ndarray, "h w"]:
+    """How much (0..1) the object darkens a ground plane under its lowest point, per pixel of ``camera``."""
+    return ground_under(mesh, up).shadow(camera)
 
 
 def _shade_map(
@@ -125,7 +185,7 @@ def _shade_map(
     high: Float[np.ndarray, "3"],
     side: float,
 ) -> Float[np.ndarray, "s s"]:
-    """Shade on the ground, columns along the object's right, rows along its front."""
+    """`Ground.shade`."""
     from scipy.ndimage import gaussian_filter
 
     n = SHADOW_TEXELS

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from meshwright.geometry.camera import Camera
 from meshwright.geometry.mesh import TexturedMesh
-from meshwright.rendering.orbit import UP, camera_studio, ground_shadow, orbit_cameras, seen_points
+from meshwright.rendering.orbit import UP, Ground, camera_studio, ground_under, orbit_cameras, seen_points, turn_cameras
 from meshwright.rendering.render import Paint, Wire, paint_of, plain_paint, render_painted
 from meshwright.rendering.softboxes import camera_light
 from meshwright.workers import mapped
@@ -37,9 +37,10 @@ def render_previews(
     cameras = preview_cameras(mesh, size, up)
     clay = plain_paint(len(mesh.vertices), CLAY)
     kinds = {"textured": (paint_of(mesh), None), "wireframe": (clay, WIRE)}
+    ground = ground_under(mesh, up) if shadow else None
 
     def pictures(camera: Camera) -> list[UInt8[np.ndarray, "h w 3"]]:
-        backdrop = _backdrop(mesh, camera, shadow, up)
+        backdrop = _backdrop(camera, ground)
         return [_picture(mesh, paint, camera, backdrop, wire) for paint, wire in kinds.values()]
 
     drawn = list(mapped(pictures, cameras))
@@ -55,15 +56,12 @@ def turntable_cameras(
     mesh: TexturedMesh, count: int, size: int, *, elevation_deg: float = 20.0, up: ArrayLike = UP
 ) -> list[Camera]:
     """``count`` cameras of one full turn at equal steps, the first in front."""
-    azimuth = 360.0 * np.arange(count) / count
-    return orbit_cameras(_framed(mesh), np.column_stack([azimuth, np.full(count, elevation_deg)]), size, up)
+    return turn_cameras(_framed(mesh), count, elevation_deg, size, up)
 
 
-def turntable_frame(
-    mesh: TexturedMesh, camera: Camera, *, shadow: bool = True, up: ArrayLike = UP
-) -> UInt8[np.ndarray, "h w 3"]:
-    """One frame of a turntable, lit and placed as the textured previews are; whoever encodes a film calls it."""
-    return _picture(mesh, paint_of(mesh), camera, _backdrop(mesh, camera, shadow, up), None)
+def turntable_frame(mesh: TexturedMesh, camera: Camera, ground: Ground | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """One frame of a turntable, lit and placed as the textured previews are, with the shadow on ``ground`` if given."""
+    return _picture(mesh, paint_of(mesh), camera, _backdrop(camera, ground), None)
 
 
 def contact_sheet(
@@ -84,14 +82,14 @@ def _framed(mesh: TexturedMesh) -> Float[np.ndarray, "n 3"]:
     return points if len(points) else np.zeros((1, 3))
 
 
-def _backdrop(mesh: TexturedMesh, camera: Camera, shadow: bool, up: ArrayLike) -> Float[np.ndarray, "h w"]:
+def _backdrop(camera: Camera, ground: Ground | None) -> Float[np.ndarray, "h w"]:
     plain = np.full((camera.height, camera.width), float(BACKGROUND))
-    if not shadow or len(seen_points(mesh)) == 0:
+    if ground is None:
         return plain
     across = (np.arange(camera.width) + 0.5) / camera.width
     ramp = np.clip(np.minimum(across, 1 - across) / FADE, 0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
-    return plain * (1 - ground_shadow(mesh, camera, up) * ramp * ramp[:, None])
+    return plain * (1 - ground.shadow(camera) * ramp * ramp[:, None])
 
 
 def _picture(
