@@ -54,3 +54,21 @@ def three_cameras() -> dict[str, Camera]:
         "off_centre": Camera(off_centre, pose, 61, 47),
         "orthographic": Camera(np.array([[24.0, 0, 31], [0, 24, 22], [0, 0, 1]]), pose, 60, 50, "orthographic"),
     }
+
+
+def bumpy_ball(n_faces: int, bumps: float = 0.08) -> tuple[np.ndarray, np.ndarray]:
+    """A closed UV sphere of about ``n_faces`` faces whose radius varies by ``bumps`` round 1; no seam, single poles."""
+    n = max(round((n_faces / 4) ** 0.5), 2)
+    polar, turn = np.meshgrid(np.linspace(0, np.pi, n + 1)[1:-1], np.arange(2 * n) * np.pi / n, indexing="ij")
+    radius = 1 + bumps * np.sin(7 * turn) * np.sin(5 * polar) * np.sin(polar)
+    ring = radius[..., None] * np.stack(
+        [np.sin(polar) * np.cos(turn), np.cos(polar), -np.sin(polar) * np.sin(turn)], -1
+    )
+    points = np.concatenate([ring.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]])
+    index = np.arange(ring[..., 0].size).reshape(polar.shape)
+    right = np.roll(index, -1, 1)
+    a, b, c, d = index[:-1], right[:-1], right[1:], index[1:]
+    top, bottom = np.full(2 * n, len(points) - 2), np.full(2 * n, len(points) - 1)
+    fans = [np.stack([top, index[0], right[0]], -1), np.stack([bottom, right[-1], index[-1]], -1)]
+    quads = [np.stack(corners, -1).reshape(-1, 3) for corners in ((a, d, c), (a, c, b))]
+    return points, np.concatenate([*quads, *fans]).astype(np.int32)

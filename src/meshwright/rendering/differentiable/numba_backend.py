@@ -1,7 +1,8 @@
 """The CPU backend: numba kernels over views and bands of rows, on all cores.
 
 Views are shared out among the cores; only where there are fewer views than cores are images cut into bands, each with a
-gradient of its own.
+gradient of its own. Images are allocated by numpy, which asks for huge pages: with small ones, the page faults of a
+fresh image cost more than filling it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def visibility(
 ) -> Int[Tensor, "n h w"]:
     """As `Backend.visibility`."""
     n = len(screen)
-    face_id = torch.full((n, height, width), -1, dtype=torch.int32)
+    face_id = torch.from_numpy(np.full((n, height, width), -1, np.int32))
     points = np.empty((n, screen.shape[1], 3))
     views, triangles, ids = screen.detach().numpy(), faces.numpy(), face_id.numpy()
 
@@ -50,7 +51,7 @@ def interpolate(
     perspective: bool,
 ) -> Float[Tensor, "n h w C"]:
     """As `Backend.interpolate`."""
-    image = torch.empty((*face_id.shape, attributes.shape[-1]))
+    image = torch.from_numpy(np.empty((*face_id.shape, attributes.shape[-1]), np.float32))
     out, values = image.numpy(), _per_view(attributes, len(screen))
     views, triangles, ids = screen.detach().numpy(), faces.numpy(), face_id.numpy()
 
@@ -140,7 +141,7 @@ def _per_view(attributes: Float[Tensor, "m V C"], n: int) -> list[Float[np.ndarr
 
 def _accumulators(n: int, height: int, shape: tuple[int, ...]) -> Float[Tensor, "bands n V C"]:
     """One gradient for each view and band: what one thread adds to, no other touches."""
-    return torch.zeros((max(len(_bands(n, height)), 1), n, *shape))
+    return torch.from_numpy(np.zeros((max(len(_bands(n, height)), 1), n, *shape), np.float32))
 
 
 def _summed(parts: Float[Tensor, "bands n V C"], shared: bool = False) -> Float[Tensor, "m V C"]:
