@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for a torch that is imported later
 
 
 @pytest.fixture(autouse=True)

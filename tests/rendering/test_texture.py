@@ -126,9 +126,9 @@ def test_a_texture_seen_at_a_quarter_reads_level_two() -> None:
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradients_of_texture_and_uv_are_those_of_finite_differences(masked: bool) -> None:
     rng = np.random.default_rng(1)
-    texture = real(rng.random((7, 10, 2))).requires_grad_()
-    uv = real((rng.integers(0, 40, (12, 2)) + rng.uniform(0.2, 0.8, (12, 2))) / [40, 28] + 0.013).requires_grad_()
-    covered = torch.tensor(rng.random((7, 10)) < 0.6) if masked else None
+    texture = real(rng.random((5, 7, 2))).requires_grad_()
+    uv = real((rng.integers(0, 28, (12, 2)) + rng.uniform(0.2, 0.8, (12, 2))) / [28, 20] + 0.013).requires_grad_()
+    covered = torch.tensor(rng.random((5, 7)) < 0.6) if masked else None
     lod, seen = real(rng.uniform(0, 2, 12)), torch.tensor(rng.random(12) < 0.8)
 
     def look(texture: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
@@ -194,3 +194,39 @@ def test_wrong_shapes_are_typed_errors(
     with pytest.raises(InputError) as caught:
         sample_texture(texture, uv, lod)
     assert caught.value.reason == reason
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_cuda_gives_what_the_twin_gives(channels: int) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    rng = np.random.default_rng(5)
+    uv, lod = (torch.tensor(part) for part in wild(20_000))
+    texture, weight = torch.tensor(rng.random((97, 130, channels))), torch.tensor(rng.random((20_000, channels)))
+    mask, covered = torch.tensor(rng.random(20_000) < 0.7), torch.tensor(rng.random((97, 130)) < 0.5)
+
+    def run(device: str, dtype: torch.dtype) -> list[torch.Tensor]:
+        image, places = (part.to(device, dtype).requires_grad_() for part in (texture, uv))
+        pyramid = build_texture_pyramid(image, covered.to(device))
+        found = sample_texture(pyramid, places, lod.to(device, dtype), mask.to(device))
+        gradients = torch.autograd.grad((found * weight.to(found)).sum(), (image, places))
+        return [part.detach().cpu().double() for part in (found, *gradients)]
+
+    for found, expected in zip(run("cuda", torch.float32), run("cpu", torch.float64), strict=True):
+        assert float((found - expected).abs().max() / expected.abs().max()) < 1e-4
+    for found, expected in zip(run("cuda", torch.float64), run("cpu", torch.float64), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", list(three_cameras()))
+def test_mip_levels_on_cuda_are_those_of_the_twin(name: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    mesh = colored_ball(16)
+    seen, _ = fragments_of(mesh, three_cameras()[name])
+    parts, uv = (seen.screen, seen.faces, seen.face_id), torch.tensor(mesh.vertices[:, :2] * 0.45 + 0.5).float()
+    there = Fragments(*(part.cuda() for part in parts), seen.perspective)
+    expected = mip_levels(*parts, uv, 64 * 96, seen.perspective)
+    torch.testing.assert_close(texture_lod(there, uv.cuda(), 64, 96).cpu(), expected, atol=1e-4, rtol=1e-4)

@@ -106,8 +106,7 @@ def _even(image: Float[Tensor, "h w c"], border: float | None = None) -> Float[T
 
 def _sum4(image: Float[Tensor, "h w c"]) -> Float[Tensor, "h2 w2 c"]:
     height, width, channels = image.shape
-    four = image.reshape(height // 2, 2, width // 2, 2, channels)
-    return four[:, 0, :, 0] + four[:, 1, :, 0] + four[:, 0, :, 1] + four[:, 1, :, 1]
+    return image.reshape(height // 2, 2, width // 2, 2, channels).sum((1, 3))
 
 
 def _without_gaps(means: list[Tensor], weights: list[Tensor | None]) -> list[Tensor]:

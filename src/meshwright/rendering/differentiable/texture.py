@@ -7,15 +7,18 @@ as isotropic: a square of the same area, so that one number, the mip level, says
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from meshwright.errors import InputError
+from meshwright.rendering.differentiable import texture_numba, texture_reference
 from meshwright.rendering.differentiable.fragments import Fragments
 from meshwright.rendering.differentiable.pyramid import TexturePyramid, build_texture_pyramid, single_level
-from meshwright.rendering.differentiable.texture_numba import NumbaLookup, mip_levels_numba
-from meshwright.rendering.differentiable.texture_reference import look_up, mip_levels
 
 
 def sample_texture(
@@ -37,11 +40,12 @@ def sample_texture(
     seen = torch.ones(uv.shape[:-1], dtype=torch.bool, device=uv.device) if mask is None else mask
     flat, seen = uv.reshape(-1, 2), seen.reshape(-1)
     levels = torch.zeros_like(flat[:, 0]) if lod is None else lod.detach().to(uv.dtype).reshape(-1)
-    if uv.device.type == "cpu":
-        found = NumbaLookup.apply(pyramid.texels, pyramid.sizes, flat, levels, seen)
+    kernels = _kernels(uv)
+    if kernels is not None:
+        found = kernels.Lookup.apply(pyramid.texels, pyramid.sizes, flat, levels, seen)
         return found.reshape(*uv.shape[:-1], pyramid.texels.shape[1])
     index = seen.nonzero()[:, 0]
-    found = look_up(pyramid, flat.index_select(0, index), levels[index])
+    found = texture_reference.look_up(pyramid, flat.index_select(0, index), levels[index])
     whole = found.new_zeros(len(flat), found.shape[1]).index_copy(0, index, found)
     return whole.reshape(*uv.shape[:-1], pyramid.texels.shape[1])
 
@@ -53,9 +57,18 @@ def texture_lod(fragments: Fragments, uv: Float[Tensor, "V 2"], height: int, wid
     pixel's centre: with homogeneous corners as rows of M and their uv area A (Heckbert 1989, Fundamentals of Texture
     Mapping and Image Warping, sec. 2.3), it is A * z^3 / |det M|.
     """
-    reckon = mip_levels_numba if uv.device.type == "cpu" else mip_levels
+    kernels = _kernels(uv) or texture_reference
     seen = (fragments.screen.detach(), fragments.faces, fragments.face_id)
-    return reckon(*seen, uv.detach(), height * width, fragments.perspective)
+    return kernels.mip_levels(*seen, uv.detach(), height * width, fragments.perspective)
+
+
+def _kernels(uv: Tensor) -> Any:
+    """The module of the device's kernels, numba on the CPU and Triton on CUDA; None where plain torch must do."""
+    if uv.device.type == "cpu":
+        return texture_numba
+    if uv.device.type != "cuda" or uv.dtype != torch.float32 or find_spec("triton") is None:
+        return None
+    return import_module("meshwright.rendering.differentiable.texture_triton")
 
 
 def _as_pyramid(texture: Float[Tensor, "h w c"], lod: Tensor | None) -> TexturePyramid:

@@ -18,7 +18,7 @@ from meshwright.workers import mapped
 SUMS = 4  # threads that add up texel gradients, each into a copy of the texture of its own
 
 
-class NumbaLookup(torch.autograd.Function):
+class Lookup(torch.autograd.Function):
     """`texture_reference.look_up` of flat CPU tensors; 0 where ``seen`` is False."""
 
     @staticmethod
@@ -79,7 +79,7 @@ def level_tables(sizes: tuple[tuple[int, int], ...]) -> tuple[Int[np.ndarray, "l
     return levels, table[0] / 2.0 ** np.arange(len(table))[:, None]
 
 
-def mip_levels_numba(
+def mip_levels(
     screen: Float[Tensor, "n V 3"],
     faces: Int[Tensor, "F 3"],
     face_id: Int[Tensor, "n h w"],

@@ -1,4 +1,4 @@
-"""The readable torch twin of the texture kernels, for every device and number type; CUDA uses it as it is."""
+"""The readable torch twin of the texture kernels, for every device and number type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEAST_TEXELS = 1e-30  # under a pixel: a level of -50
 def look_up(pyramid: TexturePyramid, uv: Float[Tensor, "p 2"], lod: Float[Tensor, "p"]) -> Float[Tensor, "p c"]:
     """Bilinear look-ups of the two nearest levels, blended; gradients reach texels and uv."""
     last = len(pyramid.sizes) - 1
-    lod = lod.clip(0, last)
+    lod = lod.nan_to_num().clip(0, last)
     fine = lod.floor().long()
     share = (lod - fine)[:, None]
     sharp = _bilinear(pyramid, uv, fine)
@@ -64,6 +64,7 @@ def mip_levels(
     else:
         area = area / _cross(b[:, :2] - a[:, :2], c[:, :2] - a[:, :2]).abs()
     out = torch.zeros(face_id.shape, dtype=uv.dtype, device=uv.device)
+    area = area.nan_to_num()
     out[view, row, column] = 0.5 * torch.log2((area * texels).clip(LEAST_TEXELS)).to(uv.dtype)
     return out
 
