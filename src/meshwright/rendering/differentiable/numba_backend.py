@@ -16,12 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from meshwright.rendering.differentiable.numba_edges import edge_rows
-from meshwright.rendering.differentiable.numba_surface import (
-    attributes_backward_rows,
-    interpolate_rows,
-    screen_backward_rows,
-)
-from meshwright.rendering.differentiable.numba_visibility import fill, snap
+from meshwright.rendering.differentiable.numba_surface import backward_rows, interpolate_rows
+from meshwright.rendering.differentiable.numba_visibility import draw_rows, snap
 from meshwright.rendering.threads import row_bands, worker_count
 
 
@@ -35,8 +31,7 @@ def visibility(
     views, triangles, ids = screen.detach().numpy(), faces.numpy(), face_id.numpy()
 
     def draw(view: int, _band: int, low: int, high: int) -> None:
-        nearest = np.full((high - low, width), -np.inf, np.float32)
-        fill(points[view], triangles, low, high, nearest, ids[view])
+        draw_rows(points[view], triangles, low, high, ids[view])
 
     _over_rows(n, 1, lambda view, *_: snap(views[view], perspective, points[view]))
     _over_rows(n, height, draw)
@@ -78,16 +73,12 @@ def interpolate_backward(
     views, triangles, ids, flow = screen.detach().numpy(), faces.numpy(), face_id.numpy(), grad.numpy()
     to_screen = _accumulators(n, height, screen.shape[1:]) if need_screen else None
     to_attributes = _accumulators(n, height, attributes.shape[1:]) if need_attributes else None
-    none = np.zeros((0, attributes.shape[2]), np.float32)
+    none = np.zeros((0, 1), np.float32)
 
     def rows(view: int, band: int, low: int, high: int) -> None:
-        geometry = views[view], triangles, ids[view]
-        to_values = none if to_attributes is None else to_attributes[band, view].numpy()
-        if to_screen is not None:
-            out = to_screen[band, view].numpy(), to_values
-            screen_backward_rows(*geometry, values[view], flow[view], perspective, low, high, *out)
-        else:
-            attributes_backward_rows(*geometry, flow[view], perspective, low, high, to_values)
+        geometry = views[view], triangles, ids[view], values[view], flow[view]
+        out = [none if parts is None else parts[band, view].numpy() for parts in (to_screen, to_attributes)]
+        backward_rows(*geometry, perspective, low, high, *out)
 
     _over_rows(n, height, rows)
     return (

@@ -9,19 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from meshwright.rendering.differentiable.backend import RELATIVE_GAP
-from meshwright.rendering.differentiable.numba_surface import areas, clipped, corner, is_outside
+from meshwright.rendering.differentiable.numba_surface import areas, clipped, corner, corner_ids, is_outside
 from meshwright.rendering.differentiable.numba_walk import push_edge
 from meshwright.rendering.threads import kernel
 
 
 @kernel()
-def _plane(screen, face, px, py, perspective):
+def _plane(screen, faces, f, px, py, perspective):
     """Nearness of a face at the pixel, its change per pixel in x and in y (0 if clipped), and whether it is clipped."""
-    a, b, c = (
-        corner(screen, face[0], perspective),
-        corner(screen, face[1], perspective),
-        corner(screen, face[2], perspective),
-    )
+    i, j, k = corner_ids(faces, f)
+    a, b, c = corner(screen, i, perspective), corner(screen, j, perspective), corner(screen, k, perspective)
     ax, ay, bx, by, cx, cy, w0, w1, w2 = areas(a, b, c, px, py)
     total = w0 + w1 + w2
     if is_outside(w0, w1, w2, total):
@@ -45,7 +42,7 @@ def _find_planes(screen, faces, ids, row, perspective, planes):
         if f == last and not outside:
             near += along_x
         elif f >= 0:
-            near, along_x, along_y, outside = _plane(screen, faces[f], col + 0.5, row + 0.5, perspective)
+            near, along_x, along_y, outside = _plane(screen, faces, f, col + 0.5, row + 0.5, perspective)
         else:
             near, along_x, along_y, outside = -np.inf, 0.0, 0.0, False
         last = f

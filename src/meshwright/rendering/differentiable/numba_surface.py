@@ -12,6 +12,13 @@ from meshwright.rendering.differentiable.backend import OUTSIDE
 from meshwright.rendering.threads import kernel
 
 LARGEST = 3.0e38  # what still fits into float32
+FIRST = np.uintp(0)
+
+
+@kernel()
+def corner_ids(faces, f):
+    """A face's vertices as unsigned numbers: numba then leaves out what makes negative indices count from the end."""
+    return np.uintp(faces[f, 0]), np.uintp(faces[f, 1]), np.uintp(faces[f, 2])
 
 
 @kernel()
@@ -65,7 +72,7 @@ def interpolate_rows(screen, faces, ids, attributes, perspective, row_start, row
     channels = image.shape[2]
     for row in range(row_start, row_end):
         last = -1
-        i, j, k = 0, 0, 0
+        i, j, k = FIRST, FIRST, FIRST
         a = b = c = (0.0, 0.0, 0.0, 0.0)
         for col in range(ids.shape[1]):
             f = ids[row, col]
@@ -74,7 +81,7 @@ def interpolate_rows(screen, faces, ids, attributes, perspective, row_start, row
                     image[row, col, n] = 0.0
                 continue
             if f != last:
-                last, i, j, k = f, faces[f, 0], faces[f, 1], faces[f, 2]
+                last, (i, j, k) = f, corner_ids(faces, f)
                 a, b, c = corner(screen, i, perspective), corner(screen, j, perspective), corner(screen, k, perspective)
             w0, w1, w2 = weights(a, b, c, col + 0.5, row + 0.5)
             for n in range(channels):
@@ -91,25 +98,6 @@ def add(gradient, v, x, y, z):
 
 
 @kernel()
-def attributes_backward_rows(screen, faces, ids, grad, perspective, row_start, row_end, to_attributes):
-    """Add the gradient of rows ``row_start..row_end`` to ``to_attributes`` (V, C)."""
-    channels = grad.shape[2]
-    for row in range(row_start, row_end):
-        for col in range(ids.shape[1]):
-            f = ids[row, col]
-            if f < 0:
-                continue
-            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-            a, b, c = corner(screen, i, perspective), corner(screen, j, perspective), corner(screen, k, perspective)
-            w0, w1, w2 = weights(a, b, c, col + 0.5, row + 0.5)
-            for n in range(channels):
-                g = np.float64(grad[row, col, n])
-                to_attributes[i, n] += w0 * g
-                to_attributes[j, n] += w1 * g
-                to_attributes[k, n] += w2 * g
-
-
-@kernel()
 def _offsets_gradient(at, scale, g0, g1, g2):
     """Gradient of the offsets a', b', c' of `areas`, given g_i = dL/d weight_i:
 
@@ -119,46 +107,44 @@ def _offsets_gradient(at, scale, g0, g1, g2):
     mean = (w0 * g0 + w1 * g1 + w2 * g2) * scale
     h0, h1, h2 = (g0 - mean) * scale, (g1 - mean) * scale, (g2 - mean) * scale
     return (
-        h2 * by - h1 * cy,
-        h1 * cx - h2 * bx,
-        h0 * cy - h2 * ay,
-        h2 * ax - h0 * cx,
-        h1 * ay - h0 * by,
-        h0 * bx - h1 * ax,
+        (h2 * by - h1 * cy, h1 * cx - h2 * bx),
+        (h0 * cy - h2 * ay, h2 * ax - h0 * cx),
+        (h1 * ay - h0 * by, h0 * bx - h1 * ax),
     )
 
 
 @kernel()
-def _flush(to_screen, corners, sums, perspective):
+def _flush(to_screen, to_attributes, corners, sums, perspective):
     """Add a run's gradient to its corners, and clear it. a' moves with X_a by 1 and with z_a by -(px, py)."""
-    for n in range(3):
-        z = -sums[n, 2] if perspective else 0.0
-        add(to_screen, corners[n], sums[n, 0], sums[n, 1], z)
+    for m in range(3):
+        if len(to_screen) > 0:
+            add(to_screen, corners[m], sums[m, 0], sums[m, 1], -sums[m, 2] if perspective else 0.0)
+        if len(to_attributes) > 0:
+            for n in range(to_attributes.shape[1]):
+                to_attributes[corners[m], n] += sums[m, 3 + n]
     sums[:] = 0.0
 
 
 @kernel()
-def screen_backward_rows(
-    screen, faces, ids, attributes, grad, perspective, row_start, row_end, to_screen, to_attributes
-):
+def backward_rows(screen, faces, ids, attributes, grad, perspective, row_start, row_end, to_screen, to_attributes):
     """Add the gradient of rows ``row_start..row_end`` to ``to_screen`` (V, 3) and ``to_attributes`` (V, C).
 
-    ``to_attributes`` may have no rows: then it is left alone.
+    What is not needed has no rows, and is left alone.
     """
-    channels, both = grad.shape[2], len(to_attributes) > 0
-    sums = np.zeros((3, 3))
+    channels, moves, colors = grad.shape[2], len(to_screen) > 0, len(to_attributes) > 0
+    sums = np.zeros((3, 3 + channels))  # of a run, for each corner: what moves it (x, y, z), then its attributes
     for row in range(row_start, row_end):
         last, py = -1, row + 0.5
         a = b = c = (0.0, 0.0, 0.0, 0.0)
-        i, j, k = 0, 0, 0
+        i, j, k = FIRST, FIRST, FIRST
         for col in range(ids.shape[1]):
-            f = ids[row, col]
+            f, px = ids[row, col], col + 0.5
             if f != last:
                 if last >= 0:
-                    _flush(to_screen, (i, j, k), sums, perspective)
+                    _flush(to_screen, to_attributes, (i, j, k), sums, perspective)
                 last = f
                 if f >= 0:
-                    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+                    i, j, k = corner_ids(faces, f)
                     a, b, c = (
                         corner(screen, i, perspective),
                         corner(screen, j, perspective),
@@ -166,7 +152,6 @@ def screen_backward_rows(
                     )
             if f < 0:
                 continue
-            px = col + 0.5
             at = areas(a, b, c, px, py)
             total = at[6] + at[7] + at[8]
             outside = is_outside(at[6], at[7], at[8], total)
@@ -180,20 +165,16 @@ def screen_backward_rows(
                 g0 += g * attributes[i, n]
                 g1 += g * attributes[j, n]
                 g2 += g * attributes[k, n]
-                if both:
-                    to_attributes[i, n] += w0 * g
-                    to_attributes[j, n] += w1 * g
-                    to_attributes[k, n] += w2 * g
-            if not outside:
-                ux, uy, vx, vy, tx, ty = _offsets_gradient(at, scale, g0, g1, g2)
-                sums[0, 0] += ux
-                sums[0, 1] += uy
-                sums[0, 2] += ux * px + uy * py
-                sums[1, 0] += vx
-                sums[1, 1] += vy
-                sums[1, 2] += vx * px + vy * py
-                sums[2, 0] += tx
-                sums[2, 1] += ty
-                sums[2, 2] += tx * px + ty * py
+                if colors:
+                    sums[0, 3 + n] += w0 * g
+                    sums[1, 3 + n] += w1 * g
+                    sums[2, 3 + n] += w2 * g
+            if moves and not outside:
+                moved = _offsets_gradient(at, scale, g0, g1, g2)
+                for m in range(3):
+                    x, y = moved[m]
+                    sums[m, 0] += x
+                    sums[m, 1] += y
+                    sums[m, 2] += x * px + y * py
         if last >= 0:
-            _flush(to_screen, (i, j, k), sums, perspective)
+            _flush(to_screen, to_attributes, (i, j, k), sums, perspective)
