@@ -8,6 +8,7 @@ is what `meshwright.rendering.differentiable.reference` says in plain torch.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol
@@ -78,7 +79,11 @@ class Backend(Protocol):
 
 def backend_of(tensor: Tensor) -> Backend:
     """The kernels for the tensor's device: numba on the CPU, Triton on CUDA. Raises `InputError` for any other."""
-    kind = tensor.device.type
+    return _backend(tensor.device.type)
+
+
+@cache
+def _backend(kind: str) -> Backend:
     if kind == "cuda" and find_spec("triton") is None:
         raise InputError(
             "Rendering on CUDA needs Triton, which is not installed.",

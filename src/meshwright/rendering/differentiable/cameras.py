@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from meshwright.errors import InputError
 from meshwright.geometry.camera import Camera
+from meshwright.rendering.differentiable.projection import transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +53,29 @@ class CameraBatch:
     def project(self, points: Float[Tensor, "*m V 3"]) -> Float[Tensor, "n V 3"]:
         """Homogeneous pixel points (X, Y, z) of world points (V, 3), or (n, V, 3) if each view has its own.
 
-        Worked out in float64 (so no TF32 gets in, and all devices agree) and returned in the points' dtype. Points that
-        are not finite become NaN and pass no gradient.
+        Worked out in float64 and returned in the points' dtype. Points that are not finite become NaN and pass no
+        gradient.
         """
-        matrix, offset = self._affine()
-        finite = torch.isfinite(points).all(-1, keepdim=True)
-        clean = torch.where(finite, points, 0.0).double().expand(len(matrix), -1, -1)
-        screen = torch.baddbmm(offset[:, None], clean, matrix.mT).to(points.dtype)
-        return torch.where(finite, screen, torch.nan)
+        return transform(points if points.ndim == 3 else points[None], self.matrix)
 
-    def _affine(self) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 3"]]:
-        """Matrix and offset that take world points to homogeneous pixel points."""
+    @property
+    def matrix(self) -> Float[Tensor, "n 3 4"]:
+        """What takes world points to homogeneous pixel points, float64; worked out once unless K or pose are learnt."""
+        if self.K.requires_grad or self.w2c.requires_grad:
+            return self._matrix()
+        return self._known_matrix
+
+    @cached_property
+    def _known_matrix(self) -> Float[Tensor, "n 3 4"]:
+        return self._matrix()
+
+    def _matrix(self) -> Float[Tensor, "n 3 4"]:
         K, w2c = self.K.double(), self.w2c.double()
         if self.perspective:
-            return K @ w2c[:, :3, :3], (K @ w2c[:, :3, 3:])[..., 0]
+            return K @ w2c[:, :3]
         axis = torch.tensor([0.0, 0.0, 1.0], dtype=K.dtype, device=K.device).expand(len(K), 3)
         scale = torch.stack([K[:, :, 0], K[:, :, 1], axis], -1)
-        return scale @ w2c[:, :3, :3], (scale @ w2c[:, :3, 3:])[..., 0] + K[:, :, 2] - axis
+        return scale @ w2c[:, :3] + torch.nn.functional.pad((K[:, :, 2] - axis)[..., None], (3, 0))
 
 
 def _check(camera: Camera, index: int) -> None:
