@@ -1,10 +1,15 @@
-"""Visibility of six views: our z-buffer beside embree's ray casting, and what whole pictures cost.
+"""The renderer: visibility beside embree's ray casting, whole pictures, and the steps of an optimisation.
 
-    .venv/bin/python benchmarks/raster.py [--repeats 5] [--faces 50000 200000] [--sizes 512 1024]
+    python benchmarks/raster.py [--repeats 5] [--faces 50000 200000] [--sizes 512 1024]  # all CPU tables
+    python benchmarks/raster.py --stages                                                 # the differentiable one's only
+    python benchmarks/raster.py --gradients [--faces 5000 50000 200000] [--device cuda]  # edge gradients against truth
+    python benchmarks/raster.py --device cuda [--faces 102400 409600 1960000]            # stages on a GPU; CPU = CUDA?
 
 The mesh is a displaced UV sphere; six cameras on the axes, 2.5 radii away, focal length 1.39 widths (the setting of
-research/nvdiffrec.md, 7b). Times are the best of the repeats, in milliseconds for all six views, and include
-everything that must be redone when vertices move: projection, and for embree the tree.
+research/nvdiffrec.md, 7b). Times are milliseconds for all six views, on the CPU the best of the repeats, on a GPU the
+median of 30 between CUDA events. They include everything that must be redone when vertices move: projection, and for
+embree the tree. "whole" is forward and backward: projection, ids, three interpolated channels, edge gradients and L2,
+to vertices and colours; ' marks backward passes.
 """
 
 from __future__ import annotations
@@ -16,39 +21,8 @@ from collections.abc import Callable
 import numpy as np
 
 from meshwright.geometry.camera import Camera
-from meshwright.geometry.mesh import TexturedMesh, vertex_normals
-from meshwright.geometry.rotations import look_at
-from meshwright.rendering.previews import render_previews
-from meshwright.rendering.raster import project_vertices, rasterize
-from meshwright.rendering.render import paint_of, render
 from meshwright.rendering.threads import worker_count
-from meshwright.rendering.visibility import visibility
-
-AXES = [((0, 0, 1), (0, 1, 0)), ((0, 0, -1), (0, 1, 0)), ((1, 0, 0), (0, 1, 0)), ((-1, 0, 0), (0, 1, 0)),
-        ((0, 1, 0), (0, 0, -1)), ((0, -1, 0), (0, 0, 1))]  # fmt: skip
-
-
-def displaced_sphere(n_faces: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices, faces and uv of a UV sphere of about ``n_faces`` (2n x n quads), radius 0.85-1."""
-    n = round((n_faces / 4) ** 0.5)
-    turn, polar = np.meshgrid(np.linspace(0, 2 * np.pi, 2 * n + 1), np.linspace(0, np.pi, n + 1))
-    radius = 0.925 + 0.075 * np.sin(7 * turn) * np.sin(5 * polar) * np.sin(polar)
-    points = radius[..., None] * np.stack(
-        [np.sin(polar) * np.cos(turn), np.cos(polar), -np.sin(polar) * np.sin(turn)], -1
-    )
-    index = np.arange(turn.size).reshape(turn.shape)
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
-    faces = np.concatenate([np.stack(corners, -1).reshape(-1, 3) for corners in ((a, d, c), (a, c, b))])
-    uv = np.stack([turn / (2 * np.pi), polar / np.pi], -1).reshape(-1, 2)
-    return points.reshape(-1, 3), faces.astype(np.int32), uv
-
-
-def six_cameras(size: int) -> list[Camera]:
-    K = np.array([[1.39 * size, 0, size / 2], [0, 1.39 * size, size / 2], [0, 0, 1.0]])
-    return [
-        Camera(K, look_at(np.array(direction) * 2.5, np.zeros(3), np.array(up, float)), size, size)
-        for direction, up in AXES
-    ]
+from raster_scenes import displaced_sphere, six_cameras
 
 
 def best_ms(work: Callable[[], object], repeats: int) -> float:
@@ -77,6 +51,9 @@ def cast_embree(vertices: np.ndarray, faces: np.ndarray, cameras: list[Camera]) 
 
 
 def compare(n_faces: int, size: int, repeats: int) -> str:
+    from meshwright.rendering.raster import project_vertices, rasterize
+    from meshwright.rendering.visibility import visibility
+
     vertices, faces, _ = displaced_sphere(n_faces)
     cameras = six_cameras(size)
 
@@ -93,6 +70,10 @@ def compare(n_faces: int, size: int, repeats: int) -> str:
 
 
 def pictures(repeats: int) -> str:
+    from meshwright.geometry.mesh import TexturedMesh, vertex_normals
+    from meshwright.rendering.previews import render_previews
+    from meshwright.rendering.render import paint_of, render
+
     vertices, faces, uv = displaced_sphere(30_000)
     texture = np.random.default_rng(0).integers(0, 256, (2048, 2048, 3), dtype=np.uint8)
     normals = vertex_normals(vertices, faces)
@@ -115,19 +96,76 @@ def pictures(repeats: int) -> str:
     return "\n".join(f"{name:<40} {ms:>8.0f} ms" for name, ms in rows)
 
 
+def visibility_table(faces: list[int], sizes: list[int], repeats: int) -> None:
+    print(f"\nPreviews' visibility on {worker_count()} cores")
+    print("   faces  size  cover  z-buffer  rasterize   embree  ratio   agree")
+    for n_faces in faces:
+        for size in sizes:
+            print(compare(n_faces, size, repeats), flush=True)
+    print(f"\n{len(displaced_sphere(30_000)[1])} faces, 512 x 512, supersample 2, 2048 x 2048 texture")
+    print(pictures(repeats))
+
+
+def stage_table(faces: list[int], sizes: list[int], repeats: int) -> None:
+    import raster_stages as stages
+
+    print(
+        f"\nOne step of an optimisation on {worker_count()} cores, best of {repeats}; embree's tree and rays, and its"
+    )
+    print("time over that of our projection and ids")
+    print(stages.HEADER + "   embree  ratio")
+    for n_faces in faces:
+        for size in sizes:
+            vertices, triangles, _ = displaced_sphere(n_faces)
+            embree = best_ms(
+                lambda v=vertices, t=triangles, s=size: cast_embree(v, t, six_cameras(s)), 1 + repeats // 3
+            )
+            print(stages.stage_row(n_faces, size, "cpu", stages.best_of(repeats), embree), flush=True)
+
+
+def cuda_tables(faces: list[int], sizes: list[int]) -> None:
+    import torch
+
+    import raster_stages as stages
+
+    print(f"\nOne step of an optimisation on {torch.cuda.get_device_name()}, median of 30, torch {torch.__version__}")
+    print(stages.HEADER)
+    for n_faces in faces:
+        for size in sizes:
+            print(stages.stage_row(n_faces, size, "cuda", stages.by_events(30)), flush=True)
+    print("\nCPU against CUDA\n" + stages.AGREEMENT_HEADER)
+    for n_faces in faces:
+        for size in sizes:
+            print(stages.agreement(n_faces, size), flush=True)
+
+
+def gradient_table(faces: list[int], sizes: list[int], device: str) -> None:
+    import raster_gradients as gradients
+
+    print("\nChange of a weighted picture: edge gradients over finite differences\n" + gradients.HEADER)
+    for n_faces in faces:
+        for size in sizes:
+            print("\n".join(gradients.ratios(n_faces, size, device)), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--faces", type=int, nargs="*", default=[50_000, 200_000])
+    parser.add_argument("--faces", type=int, nargs="*")
     parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--stages", action="store_true", help="only the steps of an optimisation")
+    parser.add_argument("--gradients", action="store_true", help="only edge gradients against finite differences")
     options = parser.parse_args()
-    print(f"{worker_count()} cores, six views, best of {options.repeats}, ms")
-    print("   faces  size  cover  z-buffer  rasterize   embree  ratio   agree")
-    for n_faces in options.faces:
-        for size in options.sizes:
-            print(compare(n_faces, size, options.repeats))
-    print(f"\n{len(displaced_sphere(30_000)[1])} faces, 512 x 512, supersample 2, 2048 x 2048 texture")
-    print(pictures(options.repeats))
+    sizes, repeats = options.sizes, options.repeats
+    if options.gradients:
+        gradient_table(options.faces or [5_000, 50_000, 200_000], sizes, options.device)
+    elif options.device == "cuda":
+        cuda_tables(options.faces or [102_400, 409_600, 1_960_000], sizes)
+    else:
+        if not options.stages:
+            visibility_table(options.faces or [50_000, 200_000], sizes, repeats)
+        stage_table(options.faces or [50_000, 200_000], sizes, repeats)
 
 
 if __name__ == "__main__":
