@@ -113,7 +113,7 @@ def stage_table(faces: list[int], sizes: list[int], repeats: int) -> None:
         f"\nOne step of an optimisation on {worker_count()} cores, best of {repeats}; embree's tree and rays, and its"
     )
     print("time over that of our projection and ids")
-    print(stages.HEADER + "   embree  ratio")
+    print(stages.header("cpu") + "   embree  ratio")
     for n_faces in faces:
         for size in sizes:
             vertices, triangles, _ = displaced_sphere(n_faces)
@@ -129,7 +129,7 @@ def cuda_tables(faces: list[int], sizes: list[int]) -> None:
     import raster_stages as stages
 
     print(f"\nOne step of an optimisation on {torch.cuda.get_device_name()}, median of 30, torch {torch.__version__}")
-    print(stages.HEADER)
+    print(stages.header("cuda"))
     for n_faces in faces:
         for size in sizes:
             print(stages.stage_row(n_faces, size, "cuda", stages.by_events(30)), flush=True)

@@ -71,3 +71,19 @@ def test_edge_backward(scene: Soup) -> None:
     truth = reference.edge_backward(scene.screen.double(), scene.faces, scene.neighbours, *rest)
     assert truth.abs().max() > 0
     assert relative(got, truth) < 1e-6
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 6])
+def test_any_number_of_channels(channels: int) -> None:
+    scene = SCENES["mesh"]
+    attributes, grad = values(scene, False, channels)
+    ids = scene.ids()
+    got = numba_backend.interpolate(scene.screen, scene.faces, ids, attributes, True)
+    truth = reference.interpolate(scene.screen.double(), scene.faces, ids, attributes.double(), True)
+    torch.testing.assert_close(got.double(), truth, rtol=1e-6, atol=1e-6)
+    back = numba_backend.interpolate_backward(scene.screen, scene.faces, ids, attributes, grad, True, True, True)
+    doubles = scene.screen.double(), scene.faces, ids, attributes.double(), grad.double()
+    for one, other in zip(back, reference.interpolate_backward(*doubles, True, True, True), strict=True):
+        assert one is not None
+        assert other is not None
+        assert relative(one, other) < 1e-6

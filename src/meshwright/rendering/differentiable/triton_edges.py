@@ -1,7 +1,8 @@
 """The gradient of visible edges on CUDA: `reference_edges`.
 
-`_find` looks from each pixel to the right and down and lists the few pairs at which the surface may end; `_walk` then
-gives each of them a lane. The list has room for every pair, so nothing is ever dropped.
+`_find` looks from each pixel to the right and down and lists, in float32 and so with some slack, the few pairs at
+which the surface may end; `walk` then gives each of them a lane and judges it in float64. The list has room for every
+pair, so nothing is ever dropped.
 """
 
 # pyright: reportMissingImports=false, reportIndexIssue=false, reportUnusedVariable=false
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from meshwright.rendering.differentiable.backend import BEYOND, OUTSIDE, RELATIVE_GAP, STEPS
 from meshwright.rendering.differentiable.triton_interpolate import TILE_H, TILE_W, grid_of
-from meshwright.rendering.differentiable.triton_surface import corner, corner_ids, local, tile_pixels, weights
+from meshwright.rendering.differentiable.triton_surface import plane, tile_pixels
 from meshwright.rendering.differentiable.triton_walk import walk
 
 LANES = 32
 PROGRAMS = 4224
+SLACK = 0.8  # of `RELATIVE_GAP`: float32 is wrong by less than the rest, except where a face is `UNSURE`
+UNSURE = 1e-4  # terms of a plane's equation cancel to this part of their sum: leave it to float64
 
 
 def edge_backward(
@@ -42,11 +45,11 @@ def edge_backward(
     changes = torch.empty(2 * face_id.numel(), dtype=torch.float32, device=screen.device)
     _find[grid_of(face_id)](
         screen, faces, face_id, image, grad, pairs, changes, count, screen.shape[1], height, width, image.shape[-1],
-        OUTSIDE, RELATIVE_GAP, perspective, TILE_H, TILE_W, num_warps=4,
+        OUTSIDE, SLACK * RELATIVE_GAP, UNSURE, perspective, TILE_H, TILE_W, num_warps=4,
     )  # fmt: skip
     walk[(PROGRAMS,)](
         screen, faces, neighbours, face_id, pairs, changes, count, to_screen, screen.shape[1], height, width, OUTSIDE,
-        STEPS, BEYOND, perspective, LANES, num_warps=1, enable_fp_fusion=False,
+        RELATIVE_GAP, STEPS, BEYOND, perspective, LANES, num_warps=1, enable_fp_fusion=False,
     )  # fmt: skip
     return to_screen
 
@@ -54,7 +57,7 @@ def edge_backward(
 @triton.jit
 def _find(
     screen, faces, face_id, image, grad, pairs, changes, count, n_vertices, height, width, CHANNELS: tl.constexpr,
-    OUTSIDE: tl.constexpr, RELATIVE_GAP: tl.constexpr, PERSPECTIVE: tl.constexpr, TILE_H: tl.constexpr,
+    OUTSIDE: tl.constexpr, GAP: tl.constexpr, UNSURE: tl.constexpr, PERSPECTIVE: tl.constexpr, TILE_H: tl.constexpr,
     TILE_W: tl.constexpr,
 ):  # fmt: skip
     """List pairs as first pixel << 2 | axis << 1 | whether the second one owns the edge, and what moving it changes."""
@@ -68,11 +71,18 @@ def _find(
     if tl.max((across | down).to(tl.int32), 0) > 0:
         # a plane is needed only where both sides see a face
         both_across, both_down = across & (face >= 0) & (right >= 0), down & (face >= 0) & (below >= 0)
-        key, slope_x, slope_y = _plane(screen, faces, base, face, x, y, both_across | both_down, OUTSIDE, PERSPECTIVE)
-        key_right, slope_right, _ = _plane(screen, faces, base, right, x + 1, y, both_across, OUTSIDE, PERSPECTIVE)
-        key_below, _, slope_below = _plane(screen, faces, base, below, x, y + 1, both_down, OUTSIDE, PERSPECTIVE)
-        first, second = _owners(face, right, key, key_right, slope_x, slope_right, across, RELATIVE_GAP)
-        upper, lower = _owners(face, below, key, key_below, slope_y, slope_below, down, RELATIVE_GAP)
+        px, py = x.to(tl.float32) + 0.5, y.to(tl.float32) + 0.5
+        key, slope_x, slope_y, sure = plane(
+            screen, faces, base, face, px, py, both_across | both_down, OUTSIDE, UNSURE, PERSPECTIVE
+        )
+        key_right, slope_right, _, sure_right = plane(
+            screen, faces, base, right, px + 1.0, py, both_across, OUTSIDE, UNSURE, PERSPECTIVE
+        )
+        key_below, _, slope_below, sure_below = plane(
+            screen, faces, base, below, px, py + 1.0, both_down, OUTSIDE, UNSURE, PERSPECTIVE
+        )
+        first, second = _owners(face, right, key, key_right, slope_x, slope_right, sure & sure_right, across, GAP)
+        upper, lower = _owners(face, below, key, key_below, slope_y, slope_below, sure & sure_below, down, GAP)
         found_x, found_y = (first | second).to(tl.int32), (upper | lower).to(tl.int32)
         total_x = tl.sum(found_x, 0)
         total = total_x + tl.sum(found_y, 0)
@@ -100,37 +110,11 @@ def _pair(face, face_id, image, grad, offset, beside, pair, CHANNELS: tl.constex
 
 
 @triton.jit
-def _owners(face, other, key, other_key, slope, other_slope, pair, RELATIVE_GAP: tl.constexpr):
+def _owners(face, other, key, other_key, slope, other_slope, sure, pair, GAP: tl.constexpr):
     """Where the first face may end before the second, and where the second before the first."""
     gap = key - other_key
-    ahead = tl.maximum(tl.maximum(-slope, -other_slope), 0.0) + RELATIVE_GAP * tl.abs(key)
-    back = tl.maximum(tl.maximum(slope, other_slope), 0.0) + RELATIVE_GAP * tl.abs(other_key)
+    ahead = tl.where(sure, tl.maximum(tl.maximum(-slope, -other_slope), 0.0) + GAP * tl.abs(key), 0.0)
+    back = tl.where(sure, tl.maximum(tl.maximum(slope, other_slope), 0.0) + GAP * tl.abs(other_key), 0.0)
     first = pair & (face >= 0) & ((other < 0) | (gap > ahead))
     second = pair & (other >= 0) & ((face < 0) | (-gap > back))
     return first, second
-
-
-@triton.jit
-def _plane(screen, faces, base, face, x, y, seen, OUTSIDE: tl.constexpr, PERSPECTIVE: tl.constexpr):
-    """Nearness and its change per pixel in x and y within the face's plane; no change where weights are clipped."""
-    i, j, k = corner_ids(faces, face, seen)
-    px, py = x.to(tl.float32) + 0.5, y.to(tl.float32) + 0.5
-    ax, ay, az = corner(screen, base, i, seen)
-    bx, by, bz = corner(screen, base, j, seen)
-    cx, cy, cz = corner(screen, base, k, seen)
-    ax, ay = local(ax, ay, az, px, py, PERSPECTIVE)
-    bx, by = local(bx, by, bz, px, py, PERSPECTIVE)
-    cx, cy = local(cx, cy, cz, px, py, PERSPECTIVE)
-    wa, wb, wc, scale, clipped = weights(ax, ay, bx, by, cx, cy, OUTSIDE)
-    z = wa * az + wb * bz + wc * cz
-    # the plane's normal, relative to the pixel's ray (a shear)
-    ux, uy, uz = bx - ax, by - ay, bz - az
-    vx, vy, vz = cx - ax, cy - ay, cz - az
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    if PERSPECTIVE:
-        bottom, key = nx * ax + ny * ay + nz * az, 1.0 / z
-    else:
-        bottom, key = nz, -z
-    flat = clipped | (bottom == 0.0)
-    scale = tl.where(flat, 0.0, 1.0 / tl.where(flat, 1.0, bottom))
-    return key, nx * scale, ny * scale

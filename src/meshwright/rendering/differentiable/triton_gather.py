@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from meshwright.rendering.differentiable.backend import OUTSIDE
-from meshwright.rendering.differentiable.triton_surface import append, corners, local, share, weights
+from meshwright.rendering.differentiable.triton_surface import LARGEST, append, corners, local, share, weights
 
 SMALL_PX = 24  # measured on an H100: 8, 12 and 16 are slower where faces are larger, and no faster where not
 LANES = 32  # faces of a program: one warp
@@ -228,6 +228,7 @@ def _add_points(to_screen, base, i, x0, y0, z0, j, x1, y1, z1, k, x2, y2, z2):
 def _add_point(to_screen, vertex, x, y, z):
     at = to_screen + vertex * 3
     some = (x != 0.0) | (y != 0.0) | (z != 0.0)
+    some = some & (tl.abs(x) < LARGEST) & (tl.abs(y) < LARGEST) & (tl.abs(z) < LARGEST)
     tl.atomic_add(at, x, some, sem="relaxed")
     tl.atomic_add(at + 1, y, some, sem="relaxed")
     tl.atomic_add(at + 2, z, some, sem="relaxed")

@@ -7,6 +7,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+LARGEST = tl.constexpr(3.0e38)  # what still fits into float32
+
 
 @triton.jit
 def corner_ids(faces, face, inside):
@@ -65,6 +67,43 @@ def weights(ax, ay, bx, by, cx, cy, OUTSIDE: tl.constexpr):
     b1 = tl.where(clipped, c1 * inner, b1)
     b2 = tl.where(clipped, c2 * inner, b2)
     return b0, b1, b2, scale, clipped
+
+
+@triton.jit
+def plane(
+    screen, faces, base, face, px, py, seen, OUTSIDE: tl.constexpr, UNSURE: tl.constexpr, PERSPECTIVE: tl.constexpr
+):
+    """Nearness and its change per pixel in x and y within the face's plane (none where weights are clipped), in the
+    precision of ``px``, and whether no more digits cancel than ``UNSURE`` allows.
+    """
+    i, j, k = corner_ids(faces, face, seen)
+    ax, ay, az = _corner_as(px, screen, base, i, seen)
+    bx, by, bz = _corner_as(px, screen, base, j, seen)
+    cx, cy, cz = _corner_as(px, screen, base, k, seen)
+    ax, ay = local(ax, ay, az, px, py, PERSPECTIVE)
+    bx, by = local(bx, by, bz, px, py, PERSPECTIVE)
+    cx, cy = local(cx, cy, cz, px, py, PERSPECTIVE)
+    wa, wb, wc, scale, clipped = weights(ax, ay, bx, by, cx, cy, OUTSIDE)
+    z = wa * az + wb * bz + wc * cz
+    # the plane's normal, relative to the pixel's ray (a shear)
+    ux, uy, uz = bx - ax, by - ay, bz - az
+    vx, vy, vz = cx - ax, cy - ay, cz - az
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    if PERSPECTIVE:
+        bottom, key = nx * ax + ny * ay + nz * az, 1.0 / z
+        terms = tl.abs(nx * ax) + tl.abs(ny * ay) + tl.abs(nz * az)
+    else:
+        bottom, key = nz, -z
+        terms = tl.abs(ux * vy) + tl.abs(uy * vx)
+    flat = clipped | (bottom == 0.0)
+    scale = tl.where(flat, 0.0, 1.0 / tl.where(flat, 1.0, bottom))
+    return key, nx * scale, ny * scale, ~flat & (tl.abs(bottom) > UNSURE * terms)
+
+
+@triton.jit
+def _corner_as(px, screen, base, vertex, inside):
+    x, y, z = corner(screen, base, vertex, inside)
+    return x.to(px.dtype), y.to(px.dtype), z.to(px.dtype)
 
 
 @triton.jit

@@ -10,13 +10,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from meshwright.rendering.differentiable.triton_surface import corner_ids, weights
+from meshwright.rendering.differentiable.triton_surface import LARGEST, corner_ids, plane, weights
 
 
 @triton.jit
 def walk(
     screen, faces, neighbours, face_id, pairs, changes, count, to_screen, n_vertices, height, width,
-    OUTSIDE: tl.constexpr, STEPS: tl.constexpr, BEYOND: tl.constexpr, PERSPECTIVE: tl.constexpr, LANES: tl.constexpr,
+    OUTSIDE: tl.constexpr, GAP: tl.constexpr, STEPS: tl.constexpr, BEYOND: tl.constexpr, PERSPECTIVE: tl.constexpr,
+    LANES: tl.constexpr,
 ):  # fmt: skip
     """Walk from the owner of each listed pair and hand what moving the edge changes to the vertices that hold it."""
     total = tl.load(count)
@@ -33,6 +34,7 @@ def walk(
         x, y = (owner % width).to(tl.float64) + 0.5, (owner // width % height).to(tl.float64) + 0.5
         base = (owner // width // height) * n_vertices
         sign = tl.where(second, -1.0, 1.0).to(tl.float64)
+        listed &= _ends(screen, faces, base, face, target, x, y, axis, sign, listed, OUTSIDE, GAP, PERSPECTIVE)
         i, pi, qi, wi, j, pj, qj, wj, crossed = _exit(screen, faces, base, face, x, y, axis, sign, listed, PERSPECTIVE)
         lost, walking, found = listed & ~crossed, listed & crossed, listed & ~listed
         at, step = face, 0
@@ -62,6 +64,22 @@ def walk(
             )
             ba, bb, bc, _, _ = weights(pa, qa, pb, qb, pc, qc, OUTSIDE)
             _push(to_screen, base, a, b, c, ba, bb, bc, pa, pb, pc, wa, wb, wc, g, x, y, axis, sign, lost, PERSPECTIVE)
+
+
+@triton.jit
+def _ends(
+    screen, faces, base, face, target, x, y, axis, sign, listed, OUTSIDE: tl.constexpr, GAP: tl.constexpr,
+    PERSPECTIVE: tl.constexpr,
+):  # fmt: skip
+    """Whether the face at the pixel may end before the next one: background, or a gap that no slope explains."""
+    both = listed & (target >= 0)
+    there_x, there_y = x + tl.where(axis == 0, sign, 0.0), y + tl.where(axis == 0, 0.0, sign)
+    key, slope_x, slope_y, _ = plane(screen, faces, base, face, x, y, both, OUTSIDE, 0.0, PERSPECTIVE)
+    other, other_x, other_y, _ = plane(screen, faces, base, target, there_x, there_y, both, OUTSIDE, 0.0, PERSPECTIVE)
+    slope = sign * tl.where(axis == 0, slope_x, slope_y)
+    other_slope = sign * tl.where(axis == 0, other_x, other_y)
+    explained = tl.maximum(tl.maximum(-slope, -other_slope), 0.0) + GAP * tl.abs(key)
+    return (target < 0) | (key - other > explained)
 
 
 @triton.jit
@@ -160,7 +178,7 @@ def _push(
 
 @triton.jit
 def _add(to_screen, vertex, push, u, axis, held, PERSPECTIVE: tl.constexpr):
-    held = held & (push != 0.0)
+    held = held & (push != 0.0) & (tl.abs(push) < LARGEST) & (tl.abs(push * u) < LARGEST)
     tl.atomic_add(to_screen + vertex * 3 + axis, push.to(tl.float32), held, sem="relaxed")
     if PERSPECTIVE:
         tl.atomic_add(to_screen + vertex * 3 + 2, (-push * u).to(tl.float32), held, sem="relaxed")
