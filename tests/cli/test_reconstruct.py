@@ -76,8 +76,11 @@ def test_one_flipped_bit_in_the_zip_is_found(done: Done, tmp_path: Path) -> None
     ("words", "code", "said"),
     [
         (["--engine", "magic"], 3, "unknown_engine"),
-        (["--engine", "both"], 4, "nvdiffrec"),
-        (["--engine", "nvdiffrec"], 4, "ENGINE_UNAVAILABLE"),
+        (["--engine", "reconviagen"], 4, "ENGINE_UNAVAILABLE"),
+        (["--option", "magic"], 2, "NAME=VALUE"),
+        (["--option", "magic=7"], 3, "bad_option"),
+        (["--engine", "nvdiffrec", "--option", "rounds=many"], 3, "bad_option"),
+        (["--engine", "nvdiffrec", "--option", "device=cuda:7"], 3, "bad_option"),
         (["--faces", "-5"], 3, "bad_option"),
         (["--seed", "-1"], 3, "bad_option"),
         (["--holdout", "view_99"], 3, "holdout_unknown"),

@@ -186,7 +186,11 @@ def test_a_lone_engine_raises_its_own_error(posed_capture: Path, failing_engine:
         reconstruct(posed_capture, failing_engine)
 
 
-def test_both_without_either_says_why_for_each(posed_capture: Path, failing_engine: str) -> None:
+def test_both_without_either_says_why_for_each(
+    posed_capture: Path, failing_engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = Availability(False, "torch is not installed.", "pip install 'meshwright[torch]'")
+    monkeypatch.setattr("meshwright.engines.nvdiffrec.engine.NvdiffrecEngine.availability", lambda _: state)
     with pytest.raises(EngineError, match="nvdiffrec") as caught:
         reconstruct(posed_capture, "both")
     assert set(caught.value.details["engines"]) == {"nvdiffrec", "reconviagen"}
@@ -194,7 +198,7 @@ def test_both_without_either_says_why_for_each(posed_capture: Path, failing_engi
 
 def test_an_engine_that_is_not_there_is_unavailable(posed_capture: Path) -> None:
     with pytest.raises(EngineUnavailable) as caught:
-        reconstruct(posed_capture, "nvdiffrec")
+        reconstruct(posed_capture, "reconviagen")
     assert caught.value.suggestion
 
 

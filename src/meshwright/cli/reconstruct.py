@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,14 @@ from meshwright.cli.output import emit_json, progress_context
 from meshwright.cli.summary import show_result, summarise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from meshwright.cameras.calibrate import CalibrationOptions
+
+NamedOptions = Annotated[
+    list[str] | None,
+    typer.Option(help="Another option of the engine as NAME=VALUE, repeatable (`meshwright engines` lists them)."),
+]
 
 
 def reconstruct(
@@ -24,6 +31,7 @@ def reconstruct(
     faces: Annotated[int | None, typer.Option(help="Triangles of the result, at most. Default: the engine's.")] = None,
     texture_size: Annotated[int | None, typer.Option(help="Texels on each side of the texture.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Voxels along the longest side (fusion).")] = None,
+    option: NamedOptions = None,
     rig: Annotated[
         str | None, typer.Option(help="Force a rig instead of solving it, e.g. `viewer` or `object` (docs/cameras.md).")
     ] = None,
@@ -55,6 +63,7 @@ def reconstruct(
 
     * `meshwright reconstruct shoe/ -o out`
     * `meshwright reconstruct shoe.zip -o out --engine auto --faces 60000 --texture-size 4096 --zip`
+    * `meshwright reconstruct shoe/ -o out --engine nvdiffrec --option budget=60 --option rounds=40`
     * `meshwright reconstruct shoe/ -o out --json --fail-on failure | tail -1`
     """
     from meshwright.package.staging import check_replaceable
@@ -69,6 +78,7 @@ def reconstruct(
     film = None if turntable is None else check_film(turntable)
     check_replaceable(out.absolute(), overwrite=overwrite)
     options, held = _given(faces=faces, texture_size=texture_size, resolution=resolution), _parse_holdout(holdout)
+    options = _named(option or []) | options
     with progress_context(as_json=as_json, quiet=quiet) as context:
         result = reconstruct(
             capture, engine, options, calibration=_calibration(rig), holdout=held, seed=seed, context=context
@@ -82,8 +92,17 @@ def reconstruct(
         raise typer.Exit(BELOW_WANTED)
 
 
-def _given(**options: int | None) -> dict[str, int]:
+def _given(**options: int | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _named(words: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE words as options; the engine's own types read the values."""
+    pairs = [word.partition("=") for word in words]
+    wrong = next((word for word, (name, equals, _) in zip(words, pairs, strict=True) if not name or not equals), None)
+    if wrong is not None:
+        raise typer.BadParameter(f"--option takes NAME=VALUE, not {wrong!r}.")
+    return {name.replace("-", "_"): value for name, _, value in pairs}
 
 
 def _calibration(rig: str | None) -> CalibrationOptions:

@@ -22,12 +22,12 @@ from meshwright.errors import EngineUnavailable, InputError
 BOTH = ("nvdiffrec", "reconviagen")
 SUMMARIES = {
     "fusion": "Depth fusion with free-space carving and a view-blended texture. CPU, seconds.",
-    "nvdiffrec": "Differentiable rendering of geometry, PBR material and light. CPU (small) or CUDA.",
+    "nvdiffrec": "Fusion's shape and texture, made to explain the views by differentiable rendering. CPU or CUDA.",
     "reconviagen": "Generative, from RGB alone, no depth needed. Weights; CUDA to be fast.",
 }
 HOW_TO_GET = {
     "fusion": "It is part of every installation: install meshwright again.",
-    "nvdiffrec": "This version does not contain it; use --engine fusion, or a version that lists it.",
+    "nvdiffrec": "It is part of every installation: install meshwright again.",
     "reconviagen": "This version does not contain it; use --engine fusion, or a version that lists it.",
 }
 
