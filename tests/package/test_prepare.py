@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from meshwright.errors import EngineError
+from meshwright.geometry.material import Material
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.package.prepare import publishable, weld_positions
 
@@ -21,6 +22,11 @@ def spoil(name: str, index: tuple, value: float):
     return change
 
 
+def gloss(**fields: object):
+    return lambda mesh: replace(mesh, material=Material(**fields))
+
+
+MAP = np.full((4, 4, 3), 128, np.uint8)
 BAD = {
     "nan position": spoil("vertices", (3, 1), np.nan),
     "infinite position": spoil("vertices", (0, 0), np.inf),
@@ -33,6 +39,16 @@ BAD = {
     "short normals": lambda mesh: replace(mesh, normals=mesh.normals[:-1]),
     "short colours": lambda mesh: replace(mesh, colors=np.zeros((1, 3), np.uint8)),
     "texture without uv": lambda mesh: replace(mesh, uv=None),
+    "nan roughness": gloss(roughness=np.nan),
+    "metallic beyond 1": gloss(metallic=1.01),
+    "negative colour": gloss(base_color=(0.5, -0.1, 0.5)),
+    "four colours": gloss(base_color=(0.5, 0.1, 0.5, 1.0)),
+    "infinite scale": gloss(normal_scale=np.inf),
+    "float map": gloss(metallic_roughness=np.full((4, 4, 3), np.nan)),
+    "grey map": gloss(metallic_roughness=MAP[..., 0]),
+    "map with alpha": gloss(normal_texture=np.concatenate([MAP, MAP[..., :1]], 2)),
+    "empty map": gloss(normal_texture=MAP[:0]),
+    "maps without a texture": lambda mesh: replace(mesh, texture=None, material=Material(normal_texture=MAP)),
 }
 
 

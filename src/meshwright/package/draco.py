@@ -9,20 +9,23 @@ import numpy as np
 from meshwright.errors import InputError
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.package.container import BufferBuilder, pack_glb
-from meshwright.package.glb import COMPONENTS, FLOAT, UINT32, Frame, GlbOptions, glb_document, glb_texture
+from meshwright.package.glb import COMPONENTS, FLOAT, UINT32, Frame, GlbOptions, glb_document
+from meshwright.package.gltf_material import material_maps, texture_entries
 from meshwright.package.pixels import srgb_to_linear, to_uint8
 from meshwright.package.prepare import far_origin
 
 EXTENSION = "KHR_draco_mesh_compression"
 UINT8 = 5121
+TANGENT_ID = 0  # of the attribute inside the payload; the encoder numbers the others after it
 # Half a step of 16 bits is 1/130,000 of the object; 12 bits place a texture coordinate within half a texel of 4096.
 POSITION_BITS, UV_BITS, NORMAL_BITS, LEVEL = 16, 12, 10, 7
 
 
 def write_draco_glb(mesh: TexturedMesh, *, frame: Frame | None = None, options: GlbOptions | None = None) -> bytes:
-    """The bytes of a Draco-compressed GLB of a `publishable` mesh; the texture is a JPEG unless ``options`` says PNG.
+    """The bytes of a Draco-compressed GLB of a `publishable` mesh; textures are JPEG unless ``options`` says PNG.
 
-    Vertices are re-ordered by the encoder and lossy within the bits above; tangents are left out.
+    Vertices are re-ordered by the encoder and lossy within the bits above; tangents are left out where no normal
+    texture needs them, and exact where one does.
 
     Raises:
         InputError: reason ``extra_missing``, when DracoPy is not installed.
@@ -30,8 +33,8 @@ def write_draco_glb(mesh: TexturedMesh, *, frame: Frame | None = None, options: 
     options = options or GlbOptions(image="jpeg")
     buffer, accessors, origin = BufferBuilder(), [], far_origin(mesh.vertices)
     primitive = _primitive(mesh, origin, buffer, accessors)
-    textures = glb_texture(mesh, options, None, buffer)
-    document = glb_document(frame or Frame(), options, origin, primitive, textures)
+    textures = texture_entries(mesh, options.image, None, buffer)
+    document = glb_document(mesh, frame or Frame(), options, origin, primitive) | textures
     document["extensionsUsed"] = [EXTENSION, *document.get("extensionsUsed", [])]
     document["extensionsRequired"] = [EXTENSION]
     document |= {"accessors": accessors, "bufferViews": buffer.views}
@@ -70,6 +73,7 @@ def _primitive(
     decoded = draco.decode(payload)
     kinds = draco.AttributeType
     names = {kinds.POSITION: "POSITION", kinds.NORMAL: "NORMAL", kinds.TEX_COORD: "TEXCOORD_0", kinds.COLOR: "COLOR_0"}
+    names[kinds.GENERIC] = "TANGENT"
     attributes, identifiers = {}, {}
     for attribute in decoded.attributes:
         name = names[attribute["attribute_type"]]
@@ -86,10 +90,12 @@ def _primitive(
     }
 
 
-def _optional(mesh: TexturedMesh) -> dict[str, np.ndarray]:
-    found = {"normals": mesh.normals.astype(np.float64)}
+def _optional(mesh: TexturedMesh) -> dict[str, Any]:
+    found: dict[str, Any] = {"normals": mesh.normals.astype(np.float64)}
     if mesh.uv is not None and mesh.texture is not None:
         found["tex_coord"] = mesh.uv.astype(np.float64)
+        if mesh.tangents is not None and "normal" in material_maps(mesh.material):
+            found["generic_attributes"] = {TANGENT_ID: np.ascontiguousarray(mesh.tangents, np.float32)}
     elif mesh.colors is not None:
         found["colors"] = to_uint8(srgb_to_linear(mesh.colors / 255.0))
     return found

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from meshwright.geometry.mesh import PLAIN_GREY, TexturedMesh
+from meshwright.geometry.mesh import TexturedMesh
 from meshwright.package.container import BufferBuilder, pack_glb
-from meshwright.package.pixels import MIME_TYPES, ImageFormat, encode_image, srgb_to_linear
+from meshwright.package.gltf_material import UNLIT, material_entry, material_maps, texture_entries
+from meshwright.package.pixels import ImageFormat, srgb_to_linear
 from meshwright.package.prepare import far_origin
 
 GENERATOR = "meshwright"
 FLOAT, UINT16, UINT32 = 5126, 5123, 5125
 VERTEX_TARGET, INDEX_TARGET = 34962, 34963
-LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE, REPEAT = 9729, 9987, 33071, 10497
 COMPONENTS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 
 
@@ -44,7 +44,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class GlbOptions:
-    """How the GLB is written. ``unlit`` adds KHR_materials_unlit; ``image`` is the texture's format inside the file."""
+    """How the GLB is written: ``image`` is the textures' format inside the file.
+
+    ``unlit`` adds KHR_materials_unlit to a mesh without a material; one that has a material is there to be lit.
+    Tangents are written in any case where a normal texture needs them.
+    """
 
     image: ImageFormat = "png"
     unlit: bool = False
@@ -71,8 +75,8 @@ def write_glb(
         "material": 0,
         "mode": 4,
     }
-    textures = glb_texture(mesh, options, texture_png, buffer)
-    document = glb_document(frame, options, origin, primitive, textures)
+    textures = texture_entries(mesh, options.image, texture_png, buffer)
+    document = glb_document(mesh, frame, options, origin, primitive) | textures
     document |= {"accessors": accessors, "bufferViews": buffer.views}
     document["buffers"] = [{"byteLength": len(buffer.data)}]
     return pack_glb(document, bytes(buffer.data))
@@ -107,7 +111,7 @@ def _attributes(
 
     found = {"POSITION": add(mesh.vertices - origin, bounds=True), "NORMAL": add(mesh.normals)}
     if mesh.uv is not None and mesh.texture is not None:
-        if mesh.tangents is not None and options.tangents:
+        if mesh.tangents is not None and (options.tangents or "normal" in material_maps(mesh.material)):
             found["TANGENT"] = add(mesh.tangents)
         found["TEXCOORD_0"] = add(mesh.uv)
     elif mesh.colors is not None:
@@ -125,27 +129,11 @@ def _add_indices(mesh: TexturedMesh, buffer: BufferBuilder, accessors: list[dict
     return len(accessors) - 1
 
 
-def glb_texture(
-    mesh: TexturedMesh, options: GlbOptions, texture_png: bytes | None, buffer: BufferBuilder
-) -> dict[str, Any]:
-    """The glTF document's texture, sampler and image entries; empty without a texture."""
-    if mesh.texture is None or mesh.uv is None:
-        return {}
-    ready = texture_png if options.image == "png" else None
-    payload = ready if ready is not None else encode_image(mesh.texture, options.image)
-    tiled = bool((mesh.uv < -1e-4).any() or (mesh.uv > 1 + 1e-4).any())
-    wrap = REPEAT if tiled else CLAMP_TO_EDGE
-    return {
-        "textures": [{"sampler": 0, "source": 0}],
-        "samplers": [{"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": wrap, "wrapT": wrap}],
-        "images": [{"bufferView": buffer.add(payload), "mimeType": MIME_TYPES[options.image], "name": "texture"}],
-    }
-
-
 def glb_document(
-    frame: Frame, options: GlbOptions, origin: np.ndarray, primitive: dict[str, Any], textures: dict[str, Any]
+    mesh: TexturedMesh, frame: Frame, options: GlbOptions, origin: np.ndarray, primitive: dict[str, Any]
 ) -> dict[str, Any]:
-    """The glTF document of one primitive, without accessors and buffers."""
+    """The glTF document of one primitive, without accessors, buffers and textures."""
+    unlit = options.unlit and mesh.material is None
     node: dict[str, Any] = {"mesh": 0, "name": "object"}
     if origin.any():
         node["translation"] = origin.tolist()
@@ -155,19 +143,6 @@ def glb_document(
         "scenes": [{"nodes": [0]}],
         "nodes": [node],
         "meshes": [{"primitives": [primitive], "name": "object"}],
-        "materials": [_material(bool(textures), "COLOR_0" in primitive["attributes"], options.unlit)],
+        "materials": [material_entry(mesh, unlit)],
     }
-    if options.unlit:
-        document["extensionsUsed"] = ["KHR_materials_unlit"]
-    return document | textures
-
-
-def _material(textured: bool, colored: bool, unlit: bool) -> dict[str, Any]:
-    colour: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    if textured:
-        colour["baseColorTexture"] = {"index": 0}
-    elif not colored:
-        grey = float(srgb_to_linear(np.array(PLAIN_GREY / 255.0)))
-        colour["baseColorFactor"] = [grey, grey, grey, 1.0]
-    material: dict[str, Any] = {"name": "material", "pbrMetallicRoughness": colour, "doubleSided": False}
-    return material | ({"extensions": {"KHR_materials_unlit": {}}} if unlit else {})
+    return document | ({"extensionsUsed": [UNLIT]} if unlit else {})

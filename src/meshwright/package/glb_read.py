@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from meshwright.geometry.material import Material
 from meshwright.geometry.mesh import TexturedMesh, vertex_normals
 from meshwright.package.container import broken_glb, unpack_glb
+from meshwright.package.gltf_material import read_material
 from meshwright.package.pixels import decode_rgb, linear_to_srgb, to_uint8
+from meshwright.package.prepare import material_fault
 
 DTYPES = {5121: "<u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -22,7 +25,7 @@ def read_glb(data: bytes, name: str = "mesh.glb") -> TexturedMesh:
 
     Raises:
         InvalidFileFormat: reason ``glb_corrupt``, when the file breaks a rule of the format that matters for us: chunk
-            and accessor bounds, min/max, finite values, unit normals, tangents, indices.
+            and accessor bounds, min/max, finite values, unit normals, tangents, indices, material factors.
     """
     document, binary = unpack_glb(data, name)
     try:
@@ -46,14 +49,17 @@ class _Reader:
         self.check(vertices, faces, attributes)
         faces = faces.astype(np.int32)
         normals, colors = attributes.get("NORMAL"), attributes.get("COLOR_0")
+        entry = self.document["materials"][primitive["material"]]
+        texture = self.texture(entry["pbrMetallicRoughness"].get("baseColorTexture"))
         return TexturedMesh(
             vertices=vertices,
             faces=faces,
             normals=vertex_normals(vertices, faces) if normals is None else normals,
             uv=attributes.get("TEXCOORD_0"),
-            texture=self.texture(primitive),
+            texture=texture,
             tangents=attributes.get("TANGENT"),
             colors=None if colors is None else to_uint8(linear_to_srgb(colors[:, :3])),
+            material=self.material(entry, bare=texture is None and colors is None),
         )
 
     def view(self, index: int) -> bytes:
@@ -91,11 +97,19 @@ class _Reader:
         if "TANGENT" in attributes and not np.isin(attributes["TANGENT"][:, 3], (-1.0, 1.0)).all():
             raise broken_glb(self.name, "a tangent's w is neither -1 nor 1")
 
-    def texture(self, primitive: dict[str, Any]) -> np.ndarray | None:
+    def material(self, entry: dict[str, Any], *, bare: bool) -> Material | None:
+        """The material beside the base colour texture."""
+        material = read_material(entry, self.pixels, bare=bare)
+        fault = None if material is None else material_fault(material)
+        if fault is not None:
+            raise broken_glb(self.name, f"it {fault}")
+        return material
+
+    def texture(self, reference: dict[str, Any] | None) -> np.ndarray | None:
         """The base colour image, if any."""
-        material = self.document["materials"][primitive["material"]]
-        reference = material["pbrMetallicRoughness"].get("baseColorTexture")
-        if reference is None:
-            return None
+        return None if reference is None else self.pixels(reference)
+
+    def pixels(self, reference: dict[str, Any]) -> np.ndarray:
+        """The image behind a texture reference."""
         image = self.document["images"][self.document["textures"][reference["index"]]["source"]]
         return decode_rgb(self.view(image["bufferView"]), f"the texture of {self.name}")

@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from meshwright.errors import FileTooLarge
+from meshwright.geometry.material import Material
 from meshwright.geometry.mesh import TexturedMesh
+from meshwright.package.gltf_material import material_maps
 
 GUTTER = 8  # texels repeated around each packed texture, so that filtering and small mip levels do not bleed
 CELL = 4  # texels a side of a face that gets its vertex colours as texture
@@ -38,13 +40,17 @@ class Skin:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One geometry with a skin, or with colours per vertex (uint8 sRGB), or with neither."""
+    """One geometry with a skin, or with colours per vertex (uint8 sRGB), or with neither.
+
+    ``material`` has its base colour factor in the skin or colours already; its textures lie in the skin's uv.
+    """
 
     vertices: Float[np.ndarray, "n 3"]
     faces: Int[np.ndarray, "m 3"]
     normals: Float[np.ndarray, "n 3"]
     skin: Skin | None = None
     colors: UInt8[np.ndarray, "n 3"] | None = None
+    material: Material | None = None
 
     def take(self, index: Int[np.ndarray, "k"], faces: Int[np.ndarray, "m 3"]) -> Part:
         """The part with vertices picked (and repeated) by ``index`` under new faces."""
@@ -54,6 +60,7 @@ class Part:
             self.normals[index],
             None if self.skin is None else replace(self.skin, uv=self.skin.uv[index]),
             None if self.colors is None else self.colors[index],
+            self.material,
         )
 
     def split(self) -> Part:
@@ -62,20 +69,24 @@ class Part:
 
 
 def merge_parts(parts: Sequence[Part], grey: int) -> TexturedMesh:
-    """One mesh of all parts; uv within 0..1. Parts without a skin beside skinned ones get one of their colours."""
+    """One mesh of all parts; uv within 0..1. Parts without a skin beside skinned ones get one of their colours.
+
+    The mesh has the material that all parts share, if they do, unless its textures would have to be packed.
+    """
     if all(part.skin is None for part in parts):
-        return _joined(parts, colors=_all_colors(parts, grey))
+        return replace(_joined(parts, colors=_all_colors(parts, grey)), material=_shared(parts, with_maps=False))
     skinned = [_untiled(*_skinned(part, grey)) for part in parts]
     textures = {skin.key: skin.texture for _, skin in skinned}
     geometry = [part for part, _ in skinned]
     if len(textures) == 1:
         uv = np.concatenate([skin.uv for _, skin in skinned])
-        return replace(_joined(geometry), uv=uv, texture=next(iter(textures.values())))
+        texture = next(iter(textures.values()))
+        return replace(_joined(geometry), uv=uv, texture=texture, material=_shared(geometry, with_maps=True))
     atlas, corners = pack_textures(list(textures.values()))
     place = dict(zip(textures, corners, strict=True))
     size = np.array([atlas.shape[1], atlas.shape[0]])
     uv = np.concatenate([(skin.uv * skin.size + place[skin.key]) / size for _, skin in skinned])
-    return replace(_joined(geometry), uv=uv, texture=atlas)
+    return replace(_joined(geometry), uv=uv, texture=atlas, material=_shared(geometry, with_maps=False))
 
 
 def pack_textures(
@@ -102,6 +113,26 @@ def pack_textures(
     for image, (left, top) in zip(padded, corners, strict=True):
         atlas[top : top + image.shape[0], left : left + image.shape[1]] = image
     return atlas, [corner + GUTTER for corner in corners]
+
+
+def _shared(parts: Sequence[Part], *, with_maps: bool) -> Material | None:
+    """The material of all parts; None where they differ, or where it has textures and ``with_maps`` is False."""
+    first = parts[0].material
+    if first is None or (material_maps(first) and not with_maps):
+        return None
+    return first if all(_same(first, part.material) for part in parts[1:]) else None
+
+
+def _same(one: Material, other: Material | None) -> bool:
+    if other is None:
+        return False
+    maps, others = material_maps(one), material_maps(other)
+    numbers = [(m.base_color, m.metallic, m.roughness, m.normal_scale) for m in (one, other)]
+    return (
+        numbers[0] == numbers[1]
+        and maps.keys() == others.keys()
+        and all(maps[name] is others[name] or np.array_equal(maps[name], others[name]) for name in maps)
+    )
 
 
 def _all_colors(parts: Sequence[Part], grey: int) -> UInt8[np.ndarray, "n 3"] | None:
@@ -166,9 +197,25 @@ def _untiled(part: Part, skin: Skin) -> tuple[Part, Skin]:
     part = part.take(unique[:, 0], inverse.reshape(-1, 3).astype(np.int32))
     uv = skin.uv[unique[:, 0]] - unique[:, 1:]
     repeats = np.maximum(np.ceil(uv.max(0) - TOLERANCE), 1).astype(int)
-    _check_side(int((skin.size * repeats).max()))
-    texture = np.tile(skin.texture, (repeats[1], repeats[0], 1))
+    texture = _tiled(skin.texture, repeats)
+    part = replace(part, material=_with_tiled_maps(part.material, repeats))
     return part, Skin(np.clip(uv, 0, repeats) / repeats, texture)
+
+
+def _tiled(texture: UInt8[np.ndarray, "h w 3"], repeats: Int[np.ndarray, "2"]) -> UInt8[np.ndarray, "H W 3"]:
+    _check_side(int((np.array([texture.shape[1], texture.shape[0]]) * repeats).max()))
+    return np.tile(texture, (repeats[1], repeats[0], 1))
+
+
+def _with_tiled_maps(material: Material | None, repeats: Int[np.ndarray, "2"]) -> Material | None:
+    if material is None:
+        return None
+    shared, normals = material.metallic_roughness, material.normal_texture
+    return replace(
+        material,
+        metallic_roughness=None if shared is None else _tiled(shared, repeats),
+        normal_texture=None if normals is None else _tiled(normals, repeats),
+    )
 
 
 def _check_side(side: int) -> None:

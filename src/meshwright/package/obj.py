@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import UInt8
 
+from meshwright.geometry.material import MATT, Material
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.package.prepare import weld_positions
 
 MATERIAL_FILE, TEXTURE_FILE = "mesh.mtl", "texture.png"
+ROUGHNESS_FILE, METALLIC_FILE, NORMAL_FILE = "roughness.png", "metallic.png", "normal.png"
 
 
 def write_obj(mesh: TexturedMesh) -> bytes:
@@ -35,11 +38,32 @@ def write_obj(mesh: TexturedMesh) -> bytes:
     return "".join(parts).encode()
 
 
-def write_mtl(textured: bool = True) -> bytes:
-    """The text of ``mesh.mtl``: a matt white material under the texture (``P?`` are the PBR extension's keys)."""
+def write_mtl(textured: bool = True, material: Material | None = None) -> bytes:
+    """The text of ``mesh.mtl``: a white material under the texture (``P?`` and ``norm`` are the PBR extension's keys).
+
+    ``material`` is that of a mesh that is `baked`, so that numbers are 1 where there is a map.
+    """
+    material = material or MATT
     lines = ["newmtl material", "Ka 0.000000 0.000000 0.000000", "Kd 1.000000 1.000000 1.000000"]
-    lines += ["Ks 0.000000 0.000000 0.000000", "d 1.000000", "illum 1", "Pr 1.000000", "Pm 0.000000"]
-    return "\n".join([*lines, *([f"map_Kd {TEXTURE_FILE}"] if textured else []), ""]).encode()
+    lines += ["Ks 0.000000 0.000000 0.000000", "d 1.000000", "illum 1"]
+    lines += [f"Pr {material.roughness:.6f}", f"Pm {material.metallic:.6f}"]
+    if textured:
+        keys = {ROUGHNESS_FILE: "map_Pr", METALLIC_FILE: "map_Pm", NORMAL_FILE: "norm"}
+        lines += [f"map_Kd {TEXTURE_FILE}", *(f"{keys[name]} {name}" for name in mtl_maps(material))]
+    return "\n".join([*lines, ""]).encode()
+
+
+def mtl_maps(material: Material | None) -> dict[str, UInt8[np.ndarray, "h w *c"]]:
+    """The pictures beside ``texture.png`` that `write_mtl` names: grey ones of roughness and metalness, normals."""
+    found: dict[str, UInt8[np.ndarray, "h w *c"]] = {}
+    if material is not None and material.metallic_roughness is not None:
+        found |= {
+            ROUGHNESS_FILE: material.metallic_roughness[..., 1],
+            METALLIC_FILE: material.metallic_roughness[..., 2],
+        }
+    if material is not None and material.normal_texture is not None:
+        found[NORMAL_FILE] = material.normal_texture
+    return found
 
 
 def _decimals(positions: np.ndarray) -> int:

@@ -22,6 +22,7 @@ __all__ = [
     "rgb_array",
     "sample_texture",
     "srgb_to_linear",
+    "times_linear",
     "to_uint8",
     "write_image",
 ]
@@ -85,6 +86,14 @@ def linear_to_srgb(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 def to_uint8(values: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:
     """0..1 to 0..255, rounded."""
     return np.rint(np.clip(values, 0.0, 1.0) * 255).astype(np.uint8)
+
+
+def times_linear(image: UInt8[np.ndarray, "*n 3"], factor: Float[np.ndarray, "3"]) -> UInt8[np.ndarray, "*n 3"]:
+    """The sRGB image with its linear light multiplied by ``factor``."""
+    if (factor > 0.999).all():
+        return image
+    codes = srgb_to_linear(np.arange(256) / 255.0)
+    return np.stack([to_uint8(linear_to_srgb(codes * factor[k]))[image[..., k]] for k in range(3)], -1)
 
 
 def sample_texture(texture: UInt8[np.ndarray, "h w 3"], uv: Float[np.ndarray, "n 2"]) -> UInt8[np.ndarray, "n 3"]:

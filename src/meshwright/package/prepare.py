@@ -11,12 +11,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from meshwright.errors import EngineError
+from meshwright.geometry.material import Material
 from meshwright.geometry.mesh import TexturedMesh, vertex_normals
+from meshwright.geometry.tangents import vertex_tangents
+from meshwright.package.pixels import MAX_PIXELS
 
 MIN_FACES = 4  # a tetrahedron: fewer faces enclose nothing
 MAX_FACES = 5_000_000
 # Beyond this many extents from the origin, float32 resolves the object worse than 1 part in 200,000.
 FAR_EXTENTS = 64.0
+MAX_SCALE = 1e6  # of normal textures: beyond it, every bump lies flat
 
 
 def publishable(mesh: TexturedMesh) -> TexturedMesh:
@@ -24,11 +28,13 @@ def publishable(mesh: TexturedMesh) -> TexturedMesh:
 
     Positions are float32 values about `far_origin`, so an object far from the world's origin keeps its detail.
 
+    A mesh whose material has a normal texture gets tangents if it has none.
+
     Faces of which two corners coincide in float32 go (welded, they are empty), and so do vertices without a face.
 
     Raises:
         EngineError: reason ``bad_output``, when the mesh is not finite, has fewer than 4 or more than 5,000,000 faces,
-            indices out of range, or arrays of unequal length.
+            indices out of range, arrays of unequal length, or a material that glTF does not allow.
     """
     _check(mesh)
     origin = far_origin(mesh.vertices)
@@ -37,13 +43,42 @@ def publishable(mesh: TexturedMesh) -> TexturedMesh:
     if len(faces) < MIN_FACES:
         raise _bad_output(f"has only {len(faces)} faces that are not degenerate")
     mesh = _compacted(replace(mesh, vertices=vertices, faces=faces))
-    normals = unit_normals(mesh)
+    normals, tangents = unit_normals(mesh), mesh.tangents
+    if (
+        tangents is None
+        and mesh.uv is not None
+        and mesh.material is not None
+        and mesh.material.normal_texture is not None
+    ):
+        tangents = vertex_tangents(mesh.vertices, mesh.faces, normals.astype(float), mesh.uv.astype(float))
     return replace(
         mesh,
         normals=normals,
-        tangents=None if mesh.tangents is None else _orthogonal(mesh.tangents, normals),
+        tangents=None if tangents is None else _orthogonal(tangents, normals),
         uv=None if mesh.uv is None else mesh.uv.astype(np.float32),
     )
+
+
+def material_fault(material: Material) -> str | None:
+    """What of a material glTF does not allow, in words; None when it is sound."""
+    numbers = {"metallic": material.metallic, "roughness": material.roughness}
+    numbers |= {f"base_color[{channel}]": value for channel, value in enumerate(material.base_color)}
+    for name, value in numbers.items():
+        if not 0 <= value <= 1:
+            return f"has a material whose {name} is {value:g}, outside 0..1"
+    if len(material.base_color) != 3:
+        return f"has a material whose base_color has {len(material.base_color)} numbers instead of 3"
+    if not abs(material.normal_scale) < MAX_SCALE:
+        return f"has a material whose normal_scale is {material.normal_scale:g}"
+    for name in ("metallic_roughness", "normal_texture"):
+        pixels = getattr(material, name)
+        if pixels is None:
+            continue
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            return f"has a {name} of shape {pixels.shape} and type {pixels.dtype} instead of (h, w, 3) and uint8"
+        if not 0 < pixels.size <= 3 * MAX_PIXELS:
+            return f"has a {name} of {pixels.shape[1]} x {pixels.shape[0]} texels"
+    return None
 
 
 def far_origin(vertices: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
@@ -111,6 +146,16 @@ def _check(mesh: TexturedMesh) -> None:
             raise _bad_output(f"has {name} that are not finite numbers")
     if mesh.texture is not None and mesh.uv is None:
         raise _bad_output("has a texture but no texture coordinates")
+    if mesh.material is not None:
+        _check_material(mesh, mesh.material)
+
+
+def _check_material(mesh: TexturedMesh, material: Material) -> None:
+    fault = material_fault(material)
+    if fault is not None:
+        raise _bad_output(fault)
+    if mesh.texture is None and (material.metallic_roughness is not None or material.normal_texture is not None):
+        raise _bad_output("has a material with textures, but no base colour texture")
 
 
 def _bad_output(what: str) -> EngineError:

@@ -17,9 +17,11 @@ from meshwright.errors import FileTooLarge, InputError, InvalidFileFormat, Meshw
 from meshwright.geometry.mesh import PLAIN_GREY, TexturedMesh, face_area_vectors, vertex_normals
 from meshwright.package.container import unpack_glb
 from meshwright.package.draco_check import check_draco
+from meshwright.package.foreign_material import MaterialReader
 from meshwright.package.gltf_gate import check_document
+from meshwright.package.gltf_material import material_maps
 from meshwright.package.merge import Part, Skin, merge_parts
-from meshwright.package.pixels import linear_to_srgb, rgb_array, srgb_to_linear, to_uint8
+from meshwright.package.pixels import linear_to_srgb, rgb_array, times_linear, to_uint8
 from meshwright.package.prepare import MAX_FACES
 from meshwright.package.resolver import folder_resolver
 
@@ -39,6 +41,7 @@ def load_mesh(path: str | Path) -> TexturedMesh:
 
     Scenes are merged: node transforms applied, several textures packed into one, tiled textures repeated, flat and
     vertex colours kept. Base colour factors multiply the texture; alpha and vertex colours over a texture are ignored.
+    Metalness, roughness and normal textures become the mesh's material where all parts share them and one texture.
 
     Raises:
         InputError: reason ``mesh_not_found`` or ``mesh_format_unknown``.
@@ -47,8 +50,8 @@ def load_mesh(path: str | Path) -> TexturedMesh:
             ``mesh_bad_indices``, ``mesh_degenerate``, ``reference_missing`` or ``reference_outside``.
     """
     source = Path(path)
-    _check_file(source)
-    parts = [_part(*item, source=source) for item in _geometries(source)]
+    materials = MaterialReader(_check_file(source), folder_resolver(source))
+    parts = [_part(*item, source=source, materials=materials) for item in _geometries(source)]
     if not parts:
         raise _invalid(source, "mesh_empty", "holds no triangles")
     mesh = merge_parts(parts, PLAIN_GREY)
@@ -57,7 +60,8 @@ def load_mesh(path: str | Path) -> TexturedMesh:
     return mesh
 
 
-def _check_file(source: Path) -> None:
+def _check_file(source: Path) -> dict[str, Any]:
+    """The glTF document of a file that may be opened; empty for other formats."""
     if not source.is_file():
         raise InputError(f"There is no mesh file {source}.", suggestion="Check the path.", reason="mesh_not_found")
     if source.suffix.lower() not in SUFFIXES:
@@ -71,16 +75,16 @@ def _check_file(source: Path) -> None:
         raise _too_large(source, f"{size / 2**30:.1f} GiB")
     if size == 0:
         raise _invalid(source, "mesh_empty", "is empty")
-    if source.suffix.lower() in LINEAR_COLORS:
-        _check_gltf(source)
+    return _check_gltf(source) if source.suffix.lower() in LINEAR_COLORS else {}
 
 
-def _check_gltf(source: Path) -> None:
+def _check_gltf(source: Path) -> dict[str, Any]:
     data = source.read_bytes()
     try:
         document, binary = unpack_glb(data, source.name) if source.suffix.lower() == ".glb" else (json.loads(data), b"")
         check_document(document, source.name)
         check_draco(document, binary, source.name, folder_resolver(source).get)
+        return document
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _invalid(
             source, "mesh_unreadable", f"is not a glTF document ({type(error).__name__}: {error})"
@@ -108,7 +112,7 @@ def _geometries(source: Path) -> list[tuple[trimesh.Trimesh, np.ndarray]]:
     return [item for item in found if isinstance(item[0], trimesh.Trimesh) and len(item[0].faces)]
 
 
-def _part(geometry: trimesh.Trimesh, transform: np.ndarray, *, source: Path) -> Part:
+def _part(geometry: trimesh.Trimesh, transform: np.ndarray, *, source: Path, materials: MaterialReader) -> Part:
     vertices, faces = np.asarray(geometry.vertices, float), np.asarray(geometry.faces, np.int64)
     _check_geometry(source, vertices, faces, transform)
     with np.errstate(all="ignore"):
@@ -121,7 +125,7 @@ def _part(geometry: trimesh.Trimesh, transform: np.ndarray, *, source: Path) -> 
     turned = normals @ np.linalg.pinv(linear)
     part = Part(vertices, faces.astype(np.int32), _unit(turned, vertices, faces))
     try:
-        return _with_colors(part, geometry, source)
+        return _with_material(_with_colors(part, geometry, source), geometry, materials)
     except MeshwrightError:
         raise
     except (OSError, SyntaxError, ValueError, IndexError, TypeError) as error:
@@ -157,7 +161,7 @@ def _with_colors(part: Part, geometry: trimesh.Trimesh, source: Path) -> Part:
                 raise _invalid(
                     source, "mesh_not_finite", "has texture coordinates that are not finite or beyond 10,000"
                 )
-            return replace(part, skin=Skin(np.stack([uv[:, 0], 1.0 - uv[:, 1]], 1), _times(image, factor)))
+            return replace(part, skin=Skin(np.stack([uv[:, 0], 1.0 - uv[:, 1]], 1), times_linear(image, factor)))
         raw = visual.vertex_attributes.get("color")
         colors = None if raw is None or len(raw) != len(part.vertices) else _unit_range(np.asarray(raw)[:, :3])
         flat = to_uint8(linear_to_srgb(factor)) if source.suffix.lower() in LINEAR_COLORS else to_uint8(factor)
@@ -170,6 +174,15 @@ def _with_colors(part: Part, geometry: trimesh.Trimesh, source: Path) -> Part:
         split = part.split()
         return replace(split, colors=np.repeat(_file_colors(np.asarray(visual.face_colors)[:, :3], source), 3, axis=0))
     return part
+
+
+def _with_material(part: Part, geometry: trimesh.Trimesh, materials: MaterialReader) -> Part:
+    """The part with how it shines; without a base colour texture only numbers apply."""
+    visual: Any = geometry.visual
+    material = materials.read(visual.material) if visual.kind == "texture" else None
+    if material is not None and part.skin is None and material_maps(material):
+        return part
+    return replace(part, material=material)
 
 
 def _file_colors(values: np.ndarray, source: Path) -> np.ndarray:
@@ -194,14 +207,6 @@ def _material(material: Any, source: Path) -> tuple[np.ndarray | None, np.ndarra
         image = getattr(material, "image", None)
         values = np.ones(3) if image is not None else _unit_range(np.asarray(material.diffuse))[:3]
     return (None if image is None else rgb_array(image, f"the texture of {source.name}")), values
-
-
-def _times(image: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """The image with its linear light multiplied by ``factor``."""
-    if (factor > 0.999).all():
-        return image
-    codes = srgb_to_linear(np.arange(256) / 255.0)
-    return np.stack([to_uint8(linear_to_srgb(codes * factor[k]))[image[..., k]] for k in range(3)], -1)
 
 
 def _invalid(source: Path, reason: str, what: str) -> InvalidFileFormat:

@@ -11,21 +11,24 @@ import zlib
 
 import numpy as np
 
+from meshwright.geometry.material import MATT
 from meshwright.geometry.mesh import PLAIN_GREY, TexturedMesh
 from meshwright.package.glb import Frame
+from meshwright.package.gltf_material import material_maps
 from meshwright.package.pixels import encode_image, srgb_to_linear
 
 ALIGNMENT = 64
 DOS_DATE = 0x21  # 1980-01-01, the first day that ZIP knows
-TEXTURE = "texture.png"
+TEXTURE, PATH = "texture.png", "/object/material"
 PADDING_KEY = 0x1986  # the extra-field id that pixar's own writer pads with
 
 
 def write_usdz(mesh: TexturedMesh, *, frame: Frame | None = None, texture_png: bytes | None = None) -> bytes:
-    """The bytes of a USDZ file of a `publishable` mesh."""
+    """The bytes of a USDZ file of a `publishable` mesh that is `baked`."""
     files = [("mesh.usda", _layer(mesh, frame or Frame()).encode())]
     if mesh.texture is not None and mesh.uv is not None:
         files.append((TEXTURE, texture_png or encode_image(mesh.texture)))
+        files += [(f"{name}.png", encode_image(pixels)) for name, pixels in material_maps(mesh.material).items()]
     return _stored_zip(files)
 
 
@@ -40,7 +43,7 @@ def _layer(mesh: TexturedMesh, frame: Frame) -> str:
             '        uniform token subdivisionScheme = "none"\n        uniform token orientation = "rightHanded"\n',
             *_geometry(mesh, textured),
             "        rel material:binding = </object/material>\n    }\n",
-            _material(textured, colored=mesh.colors is not None),
+            _material(mesh, textured),
             "}\n",
         ]
     )
@@ -70,31 +73,48 @@ def _tuples(values: np.ndarray) -> str:
     return f"[{rows}]"
 
 
-def _material(textured: bool, colored: bool) -> str:
-    """A UsdPreviewSurface fed by the texture, by the vertex colours, or plain."""
-    path, node = "/object/material", ""
-    grey = f"{float(srgb_to_linear(np.array(PLAIN_GREY / 255.0))):.7g}"
-    colour = f"color3f inputs:diffuseColor = ({grey}, {grey}, {grey})"
+def _material(mesh: TexturedMesh, textured: bool) -> str:
+    """A UsdPreviewSurface fed by the textures, by the vertex colours, or plain."""
+    material, nodes = mesh.material or MATT, ""
+    grey = srgb_to_linear(np.array(PLAIN_GREY / 255.0)) * np.array(material.base_color)
+    colour = f"color3f inputs:diffuseColor = ({', '.join(f'{value:.7g}' for value in grey.tolist())})"
+    gloss = [f"float inputs:metallic = {material.metallic:.7g}", f"float inputs:roughness = {material.roughness:.7g}"]
     if textured:
-        colour = f"color3f inputs:diffuseColor.connect = <{path}/texture.outputs:rgb>"
-        node = _reader("st", "UsdPrimvarReader_float2", "float2") + (
-            '        def Shader "texture"\n        {\n            uniform token info:id = "UsdUVTexture"\n'
-            f"            asset inputs:file = @{TEXTURE}@\n"
-            f"            float2 inputs:st.connect = <{path}/st.outputs:result>\n"
-            '            token inputs:sourceColorSpace = "sRGB"\n'
-            '            token inputs:wrapS = "clamp"\n            token inputs:wrapT = "clamp"\n'
-            "            float3 outputs:rgb\n        }\n"
-        )
-    elif colored:
-        colour = f"color3f inputs:diffuseColor.connect = <{path}/displayColor.outputs:result>"
-        node = _reader("displayColor", "UsdPrimvarReader_float3", "float3")
+        colour = f"color3f inputs:diffuseColor.connect = <{PATH}/texture.outputs:rgb>"
+        nodes = _reader("st", "UsdPrimvarReader_float2", "float2") + _texture("texture", "sRGB", ["float3 outputs:rgb"])
+        if material.metallic_roughness is not None:
+            source = f"{PATH}/metallic_roughness.outputs"
+            gloss = [f"float inputs:metallic.connect = <{source}:b>", f"float inputs:roughness.connect = <{source}:g>"]
+            nodes += _texture("metallic_roughness", "raw", ["float outputs:g", "float outputs:b"])
+        if material.normal_texture is not None:
+            gloss.append(f"normal3f inputs:normal.connect = <{PATH}/normal.outputs:rgb>")
+            signed = ["float4 inputs:scale = (2, 2, 2, 1)", "float4 inputs:bias = (-1, -1, -1, 0)"]
+            nodes += _texture("normal", "raw", [*signed, "float3 outputs:rgb"])
+    elif mesh.colors is not None:
+        colour = f"color3f inputs:diffuseColor.connect = <{PATH}/displayColor.outputs:result>"
+        nodes = _reader("displayColor", "UsdPrimvarReader_float3", "float3")
     return (
         '    def Material "material"\n    {\n'
-        f"        token outputs:surface.connect = <{path}/surface.outputs:surface>\n"
+        f"        token outputs:surface.connect = <{PATH}/surface.outputs:surface>\n"
         '        def Shader "surface"\n        {\n            uniform token info:id = "UsdPreviewSurface"\n'
-        f"            {colour}\n            float inputs:metallic = 0\n            float inputs:roughness = 1\n"
-        f"            token outputs:surface\n        }}\n{node}    }}\n"
+        f"{_indented([colour, *gloss, 'token outputs:surface'])}        }}\n{nodes}    }}\n"
     )
+
+
+def _texture(name: str, space: str, ends: list[str]) -> str:
+    """A texture node of the file ``NAME.png``; ``space`` is "sRGB" or "raw", ``ends`` are the lines that differ."""
+    head = f'        def Shader "{name}"\n        {{\n            uniform token info:id = "UsdUVTexture"\n'
+    lines = [f"asset inputs:file = @{name}.png@", f"float2 inputs:st.connect = <{PATH}/st.outputs:result>"]
+    lines += [
+        f'token inputs:sourceColorSpace = "{space}"',
+        'token inputs:wrapS = "clamp"',
+        'token inputs:wrapT = "clamp"',
+    ]
+    return f"{head}{_indented([*lines, *ends])}        }}\n"
+
+
+def _indented(lines: list[str]) -> str:
+    return "".join(f"            {line}\n" for line in lines)
 
 
 def _reader(primvar: str, kind: str, value: str) -> str:

@@ -145,7 +145,7 @@ def _mesh(path: Path, name: str, meshes: dict[str, TexturedMesh]) -> Check:
     try:
         meshes[path.name] = load_mesh(path)
         if path.name == "mesh.glb":
-            read_glb(path.read_bytes(), name)
+            meshes[path.name] = read_glb(path.read_bytes(), name)  # what was scored, its factors apart as they were
     except (MeshwrightError, OSError) as error:
         return Check(name="meshes", status="failed", file=name, message=str(error))
     return Check(name="meshes", status="ok", file=name, message=f"{len(meshes[path.name].faces)} faces")

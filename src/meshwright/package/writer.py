@@ -12,10 +12,11 @@ from jaxtyping import UInt8
 
 from meshwright.errors import InputError
 from meshwright.geometry.mesh import TexturedMesh
+from meshwright.package.baked import baked
 from meshwright.package.draco import require_draco, write_draco_glb
 from meshwright.package.glb import Frame, GlbOptions, write_glb
 from meshwright.package.manifest import MANIFEST_NAME, Manifest, file_entry, result_files
-from meshwright.package.obj import write_mtl, write_obj
+from meshwright.package.obj import MATERIAL_FILE, TEXTURE_FILE, mtl_maps, write_mtl, write_obj
 from meshwright.package.pixels import encode_image, write_image
 from meshwright.package.ply import write_ply, write_stl
 from meshwright.package.prepare import publishable
@@ -121,21 +122,30 @@ def mesh_files(
     """The mesh's files by name (``mesh.glb``, ``mesh.obj``, …), all from one `publishable` mesh."""
     chosen, frame, options = check_formats(formats), frame or Frame(), glb or GlbOptions()
     mesh = publishable(mesh)
-    textured = mesh.texture is not None
-    texture = encode_image(mesh.texture) if mesh.texture is not None and {"glb", "obj", "usdz"} & {*chosen} else None
+    flat = baked(mesh)
+    texture = _png(mesh) if {"glb", "obj", "usdz"} & {*chosen} else None
+    flat_texture = texture if flat.texture is mesh.texture else _png(flat)
     writers: dict[Format, Callable[[], dict[str, bytes]]] = {
         "glb": lambda: {"mesh.glb": write_glb(mesh, frame=frame, options=options, texture_png=texture)},
-        "obj": lambda: {
-            "mesh.obj": write_obj(mesh),
-            **({"mesh.mtl": write_mtl()} if textured else {}),
-            **({"texture.png": texture} if texture is not None else {}),
-        },
-        "ply": lambda: {"mesh.ply": write_ply(mesh)},
+        "obj": lambda: {"mesh.obj": write_obj(flat), **_mtl_files(flat, flat_texture)},
+        "ply": lambda: {"mesh.ply": write_ply(flat)},
         "stl": lambda: {"mesh.stl": write_stl(mesh)},
-        "usdz": lambda: {"mesh.usdz": write_usdz(mesh, frame=frame, texture_png=texture)},
+        "usdz": lambda: {"mesh.usdz": write_usdz(flat, frame=frame, texture_png=flat_texture)},
         "draco": lambda: {"mesh.draco.glb": write_draco_glb(mesh, frame=frame)},
     }
     return {name: data for kind in chosen for name, data in writers[kind]().items()}
+
+
+def _png(mesh: TexturedMesh) -> bytes | None:
+    return None if mesh.texture is None else encode_image(mesh.texture)
+
+
+def _mtl_files(mesh: TexturedMesh, texture: bytes | None) -> dict[str, bytes]:
+    """``mesh.mtl`` and the pictures that it names; nothing for a mesh without a texture."""
+    if texture is None:
+        return {}
+    maps = {name: encode_image(pixels) for name, pixels in mtl_maps(mesh.material).items()}
+    return {MATERIAL_FILE: write_mtl(material=mesh.material), TEXTURE_FILE: texture, **maps}
 
 
 def check_formats(formats: Iterable[str]) -> tuple[Format, ...]:
