@@ -150,7 +150,7 @@ def _textured(
 
 def _notes(refined: Refined, options: NvdiffrecOptions) -> tuple[str, ...]:
     first, best = refined.misfits[0], refined.misfits[refined.best]
-    gain = 1 - best.total / first.total if first.total else 0.0
+    gain = 1 - best.data / first.data if first.data else 0.0
     notes = [
         f"The shape explains depth and outlines {gain:.0%} better than its start"
         f" (mask IoU {first.mask_iou:.4f} to {best.mask_iou:.4f}, {refined.best} of {options.rounds} rounds)."

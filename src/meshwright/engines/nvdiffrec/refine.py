@@ -64,7 +64,7 @@ class Checkpoint:
 
     def save(self, state: _State) -> None:
         """Replace the file as a whole: a process that dies while writing leaves the older one."""
-        rows = np.array([[m.depth, m.mask, m.mask_iou] for m in state.misfits])
+        rows = np.array([[m.depth, m.mask, m.mask_iou, m.bending] for m in state.misfits])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_name(self.path.name + ".part")
         with unfinished.open("wb") as file:
@@ -120,9 +120,7 @@ def _message(misfits: list[Misfit], rounds: int, each: float | None) -> str:
     if not misfits:
         return "drawing the start"
     left = "" if each is None else f", about {each * (rounds + 1 - len(misfits)):.0f} s left"
-    return (
-        f"round {len(misfits)} of {rounds}, misfit {misfits[-1].total:.0f}, mask IoU {misfits[-1].mask_iou:.4f}{left}"
-    )
+    return f"round {len(misfits)} of {rounds}, misfit {misfits[-1].data:.0f}, mask IoU {misfits[-1].mask_iou:.4f}{left}"
 
 
 def _arrays(problem: ShapeProblem) -> list[np.ndarray]:
