@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from meshwright.geometry.similarity import umeyama
 
@@ -72,6 +73,21 @@ def stage(case: Case, target: Path, with_cameras: bool) -> None:
             shutil.copy(case.folder / path, target / path)
     if with_cameras:
         (target / "cameras.json").write_text(json.dumps(product_cameras(case), indent=1))
+
+
+def spoil_depth(target: Path, how: str) -> None:
+    """Leave a staged case's depth as it is ("given"), take it away ("withheld"), or make it "noisy": 0.5 % of the depth
+    (standard deviation), and 5 % of the pixels without any.
+    """
+    if how == "withheld":
+        shutil.rmtree(target / "depth_renders")
+    random = np.random.default_rng(0)
+    for file in sorted((target / "depth_renders").glob("*.png")) if how == "noisy" else []:
+        stored = np.asarray(Image.open(file))
+        most = np.iinfo(stored.dtype).max
+        moved = np.clip(np.rint(stored * (1 + 0.005 * random.standard_normal(stored.shape))), 1, most)
+        lost = (stored == 0) | (random.random(stored.shape) < 0.05)
+        Image.fromarray(np.where(lost, 0, moved).astype(stored.dtype)).save(file)
 
 
 def product_cameras(case: Case) -> dict[str, Any]:

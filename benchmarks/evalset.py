@@ -1,6 +1,6 @@
 """Run an evaluation folder through the public API and score every result with the set's own tools/evaluate.py.
 
-    python benchmarks/evalset.py DIR [--cameras given|withheld] [--engine fusion] [--only NAME ...] [--json FILE|-]
+    python benchmarks/evalset.py DIR [--cameras given|withheld] [--engine fusion] [--depth noisy] [--only NAME ...] [--json FILE|-]
 
 DIR is a folder of cases or one case. Each case runs in a process of its own, from a folder that holds only what its
 case.json allows. With cameras withheld (or hidden by the case), the mesh is moved by the one similarity that takes the
@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from evalcase import Alignment, Case, align, find_cases, find_evaluator, move_glb, score, stage
+from evalcase import Alignment, Case, align, find_cases, find_evaluator, move_glb, score, spoil_depth, stage
 
 HERE = Path(__file__).resolve().parent
 Row = dict[str, Any]
@@ -92,6 +92,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="a folder of cases, or one case")
     parser.add_argument("--cameras", choices=["given", "withheld"], default="given")
     parser.add_argument("--engine", default="fusion")
+    parser.add_argument(
+        "--depth", choices=["given", "noisy", "withheld"], default="given", help="noisy: 0.5 %%, 5 %% lost"
+    )
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--json", type=Path, help="write all figures to this file; - prints them instead of the table")
     parser.add_argument("--save-views", type=Path, help="folder for truth | result pairs of the novel views")
@@ -110,6 +113,7 @@ def run_case(case: Case, evaluator: Path, args: argparse.Namespace) -> list[Row]
         shutil.rmtree(out, ignore_errors=True)  # an earlier run's, with its scores beside the mesh
         with_cameras = case.gives_cameras(args.cameras)
         stage(case, staged, with_cameras)
+        spoil_depth(staged, args.depth)
         cost, error = run_child(staged, out, args.engine, args.timeout)
         base = {"case": case.name, "cameras": "given" if with_cameras else "withheld", **cost}
         meshes = [] if error else sorted(out.glob("*/mesh.glb"))

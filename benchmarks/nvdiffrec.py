@@ -1,0 +1,53 @@
+"""nvdiffrec beside fusion on an evaluation folder: with the depth as given, with noise, and without depth.
+
+    python benchmarks/nvdiffrec.py DIR [--only NAME ...] [--depth given noisy withheld]
+
+Both engines run in jobs of their own, scored by the set's tools/evaluate.py (evalset.py). Without depth fusion is the
+silhouette hull.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+KEYS = {"fg_psnr": "fg PSNR", "mask_iou": "IoU", "f_half": "vis F 0.5 %", "normals": "vis NC", "chamfer": "vis CD x100"}
+
+
+def rows(folder: Path, engine: str, depth: str, only: list[str]) -> dict[str, dict[str, Any]]:
+    """A row of figures for each case."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.json"
+        words = [sys.executable, str(HERE / "evalset.py"), str(folder), "--engine", engine, "--depth", depth]
+        subprocess.run([*words, "--json", str(report), *(["--only", *only] if only else [])], check=False)
+        return {row["case"]: row for row in json.loads(report.read_text())["rows"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--depth", nargs="*", default=["given", "noisy", "withheld"])
+    options = parser.parse_args()
+    for depth in options.depth:
+        both = {engine: rows(options.folder, engine, depth, options.only) for engine in ("fusion", "nvdiffrec")}
+        print(f"\nDepth {depth}: fusion -> nvdiffrec")
+        print(f"{'case':<14}" + "".join(f"{name:>22}" for name in [*KEYS.values(), "s"]))
+        for case in both["fusion"]:
+            one, two = (both[engine][case] for engine in both)
+            figures = [f"{one.get(k) or 0:.4f} -> {two.get(k) or 0:.4f}" for k in KEYS]
+            seconds = f"{one.get('seconds') or 0:.0f} -> {two.get('seconds') or 0:.0f}"
+            print(f"{case:<14}" + "".join(f"{text:>22}" for text in [*figures, seconds]), flush=True)
+        for key, name in KEYS.items():
+            means = [sum(row.get(key) or 0.0 for row in table.values()) / len(table) for table in both.values()]
+            print(f"mean {name}: {means[0]:.4f} -> {means[1]:.4f}")
+
+
+if __name__ == "__main__":
+    main()
