@@ -1,6 +1,7 @@
 """Run an evaluation folder through the public API and score every result with the set's own tools/evaluate.py.
 
-    python benchmarks/evalset.py DIR [--cameras given|withheld] [--engine fusion] [--depth noisy] [--only NAME ...] [--json FILE|-]
+    python benchmarks/evalset.py DIR [--cameras given|withheld] [--engine fusion] [--depth noisy|withheld]
+                                     [--only NAME ...] [--json FILE|-]
 
 DIR is a folder of cases or one case. Each case runs in a process of its own, from a folder that holds only what its
 case.json allows. With cameras withheld (or hidden by the case), the mesh is moved by the one similarity that takes the
