@@ -81,6 +81,10 @@ def spoil_depth(target: Path, how: str) -> None:
     """
     if how == "withheld":
         shutil.rmtree(target / "depth_renders")
+        if (target / "cameras.json").exists():
+            cameras = json.loads((target / "cameras.json").read_text())
+            frames = [{k: v for k, v in frame.items() if not k.startswith("depth")} for frame in cameras["frames"]]
+            (target / "cameras.json").write_text(json.dumps({**cameras, "frames": frames}))
     random = np.random.default_rng(0)
     for file in sorted((target / "depth_renders").glob("*.png")) if how == "noisy" else []:
         stored = np.asarray(Image.open(file))
