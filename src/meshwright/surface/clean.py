@@ -198,6 +198,15 @@ def adjacency(mesh: Mesh) -> csr_matrix:
     return matrix
 
 
+def uniform_laplacian(mesh: Mesh) -> csr_matrix:
+    """What takes vertices to their offsets from the mean of their neighbours (scipy csr)."""
+    from scipy.sparse import csr_matrix, diags, identity
+
+    neighbours = adjacency(mesh)
+    degree = np.maximum(np.asarray(neighbours.sum(1)).ravel(), 1)
+    return csr_matrix(identity(len(degree)) - diags(1 / degree) @ neighbours)
+
+
 def _face_volumes(mesh: Mesh) -> Float[np.ndarray, "m"]:
     a, b, c = (mesh.vertices[mesh.faces[:, k]] - mesh.vertices.mean(0) for k in range(3))
     return np.einsum("ij,ij->i", a, np.cross(b, c)) / 6

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from meshwright.geometry.mesh import Mesh
-from meshwright.surface.clean import adjacency
+from meshwright.surface.clean import adjacency, uniform_laplacian
 from meshwright.surface.extract import MIN_SUPPORT
 from meshwright.surface.fuse import FreeSpace
 
@@ -54,14 +54,12 @@ def smooth_invented(mesh: Mesh, invented: Bool[np.ndarray, "n"], space: FreeSpac
 
 
 def _least_bending(mesh: Mesh, unknown: np.ndarray) -> np.ndarray:
-    from scipy.sparse import diags, identity
+    from scipy.sparse import identity
     from scipy.sparse.linalg import spsolve
 
-    neighbours = adjacency(mesh)
-    degree = np.maximum(np.asarray(neighbours.sum(1)).ravel(), 1)
-    laplacian = (identity(len(degree)) - diags(1 / degree) @ neighbours).tocsr()
+    laplacian = uniform_laplacian(mesh)
     bending = (laplacian.T @ laplacian).tocsr()[unknown]
-    known = np.ones(len(degree), bool)
+    known = np.ones(len(mesh.vertices), bool)
     known[unknown] = False
     matrix = bending[:, unknown] + STAY * identity(len(unknown))
     right = STAY * mesh.vertices[unknown] - bending[:, np.flatnonzero(known)] @ mesh.vertices[known]

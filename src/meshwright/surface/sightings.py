@@ -91,8 +91,8 @@ def observe(
 
     camera = _buffer_camera(view.camera)
     depth = rasterize(mesh.vertices, mesh.faces, camera).depth
-    own = _resampled_nearest(view.depth, depth.shape) if view.depth is not None else np.zeros_like(depth)
-    shown = _resampled_nearest(view.mask, depth.shape)
+    own = resampled_nearest(view.depth, depth.shape) if view.depth is not None else np.zeros_like(depth)
+    shown = resampled_nearest(view.mask, depth.shape)
     step = EDGE_SLOPES * np.asarray(camera.pixel_size(depth), np.float32)
     edge = _depth_edges(depth, step) | ~shown
     width = (EDGE_PX / 1024 + mismatch) * max(depth.shape)
@@ -159,7 +159,8 @@ def _image_projection(view: CalibratedView) -> Float[np.ndarray, "3 4"]:
     return np.vstack([moved, matrix[2:]])
 
 
-def _resampled_nearest(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resampled_nearest(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The image at another size: of each new pixel, the old one that its centre lies in."""
     if image.shape == shape:
         return image
     rows = ((np.arange(shape[0]) + 0.5) * image.shape[0] / shape[0]).astype(int)
@@ -198,7 +199,7 @@ def _rgb_trust(view: CalibratedView, shape: tuple[int, int], mismatch: float) ->
     if view.rgb_mask is None:
         return np.ones((1, 1), np.float32)
     start = BLEED_PX + MASK_ERROR * mismatch * max(shape)
-    return _ramp(~_resampled_nearest(view.rgb_mask, shape), start, EDGE_PX * max(shape) / 1024)
+    return _ramp(~resampled_nearest(view.rgb_mask, shape), start, EDGE_PX * max(shape) / 1024)
 
 
 def _image_for_texels(view: CalibratedView, depth: Float[np.ndarray, "h w"], texels_per_unit: float):

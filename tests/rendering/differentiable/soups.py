@@ -66,3 +66,17 @@ def crumpled(seed: int, perspective: bool = True, cells: int = 14) -> Soup:
 def relative(found: Tensor, truth: Tensor) -> float:
     """Length of the difference over that of the truth."""
     return float((found.double() - truth.double()).norm() / truth.double().norm().clamp(min=1e-30))
+
+
+SCENES = {
+    "specks": soup(1, 0.4),
+    "small": soup(2, 3.0),
+    "large": soup(3, 25.0),
+    "mesh of specks": soup(4, 0.4, shared=True),
+    "mesh": soup(5, 3.0, shared=True),
+    "orthographic": soup(6, 6.0, perspective=False),
+    "orthographic mesh": soup(7, 6.0, perspective=False, shared=True),
+    "crumpled sheet": crumpled(9),
+    "orthographic sheet": crumpled(10, perspective=False),
+    "one view": soup(8, 6.0, views=1),
+}

@@ -12,28 +12,16 @@ from meshwright.geometry.rotations import look_at
 from meshwright.rendering.differentiable import CameraBatch, edge_gradient, interpolate, numba_backend, rasterize
 from meshwright.rendering.differentiable.backend import backend_of
 from meshwright.rendering.differentiable.topology import face_neighbours
-from rendering.differentiable.soups import Soup, crumpled, relative, soup
+from rendering.differentiable.soups import SCENES, Soup, relative, soup
 
 pytestmark = pytest.mark.gpu
 
-SCENES = {
-    "specks": soup(1, 0.4),
-    "small": soup(2, 3.0),
-    "large": soup(3, 25.0),
-    "mesh of specks": soup(4, 0.4, shared=True),
-    "mesh": soup(5, 3.0, shared=True),
-    "orthographic": soup(6, 6.0, perspective=False),
-    "orthographic mesh": soup(7, 6.0, perspective=False, shared=True),
-    "crumpled sheet": crumpled(9),
-    "orthographic sheet": crumpled(10, perspective=False),
-    "one view": soup(8, 6.0, views=1),
-    "enormous": soup(11, 4000.0),
-}
+ALL_SCENES = SCENES | {"enormous": soup(11, 4000.0)}
 
 
-@pytest.fixture(params=list(SCENES))
+@pytest.fixture(params=list(ALL_SCENES))
 def scene(request: pytest.FixtureRequest) -> Soup:
-    return SCENES[request.param]
+    return ALL_SCENES[request.param]
 
 
 def ball(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

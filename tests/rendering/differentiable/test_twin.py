@@ -6,20 +6,7 @@ import pytest
 import torch
 
 from meshwright.rendering.differentiable import numba_backend, reference
-from rendering.differentiable.soups import Soup, crumpled, relative, soup
-
-SCENES = {
-    "specks": soup(1, 0.4),
-    "small": soup(2, 3.0),
-    "large": soup(3, 25.0),
-    "mesh of specks": soup(4, 0.4, shared=True),
-    "mesh": soup(5, 3.0, shared=True),
-    "orthographic": soup(6, 6.0, perspective=False),
-    "orthographic mesh": soup(7, 6.0, perspective=False, shared=True),
-    "crumpled sheet": crumpled(9),
-    "orthographic sheet": crumpled(10, perspective=False),
-    "one view": soup(8, 6.0, views=1),
-}
+from rendering.differentiable.soups import SCENES, Soup, relative
 
 
 @pytest.fixture(params=list(SCENES))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView
 from meshwright.rendering.differentiable import CameraBatch
+from meshwright.surface.sightings import resampled_nearest
 
 EXACT = 5e-4  # of the diagonal: what depth without steps and noise is trusted to
 STEP_SHARE = 0.2  # of a quantisation step: how sharply depth may not leave its step
@@ -99,9 +100,7 @@ def _reduced(image: Float[np.ndarray, "H W"], height: int, width: int) -> Float[
     """Block means where the sizes divide, else the nearest pixel."""
     if image.shape[0] % height == 0 and image.shape[1] % width == 0:
         return image.reshape(height, image.shape[0] // height, width, image.shape[1] // width).mean((1, 3))
-    rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * image.shape[1] / width).astype(int)
-    return image[rows[:, None], columns]
+    return resampled_nearest(image, (height, width))
 
 
 def _depth(view: CalibratedView, height: int, width: int, diagonal: float) -> tuple[np.ndarray, np.ndarray]:

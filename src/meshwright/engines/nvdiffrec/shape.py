@@ -27,7 +27,7 @@ from torch import Tensor
 from meshwright.engines.nvdiffrec.observations import Observations
 from meshwright.geometry.mesh import Mesh
 from meshwright.rendering.differentiable import Fragments, depth, edge_gradient, interpolate, rasterize
-from meshwright.surface.clean import adjacency
+from meshwright.surface.clean import uniform_laplacian
 
 SMOOTH, STIFF = 0.005, 3.0  # weight of bending, of the typical data weight of a vertex: start kept; start smoothed
 GRAZING = 0.2  # cosine of incidence below which depth says too little
@@ -67,8 +67,8 @@ class ShapeProblem:
         self.start, self.seen = start, seen
         self.faces = torch.tensor(start.faces, dtype=torch.int32, device=seen.masks.device)
         self.stay = 0.0 if seen.noisy or not seen.has_depth else 1.0
-        self._laplacian = _laplacian(start)
-        self._bending = (self._laplacian.T @ self._laplacian).tocsc()
+        laplacian = uniform_laplacian(start)
+        self._bending = (laplacian.T @ laplacian).tocsc()
 
     def step(self, vertices: Float[np.ndarray, "v 3"]) -> tuple[Float[np.ndarray, "v 3"], Misfit]:
         """Vertices after one Newton step, and the misfit before it."""
@@ -160,11 +160,3 @@ def _gradients(term: Tensor, points: Tensor, share: Tensor) -> tuple[Tensor, Ten
     if not term.requires_grad:
         return torch.zeros_like(points), share
     return torch.autograd.grad(term, points)[0], share
-
-
-def _laplacian(mesh: Mesh):
-    from scipy.sparse import diags, identity
-
-    neighbours = adjacency(mesh).astype(float)
-    degree = np.maximum(np.asarray(neighbours.sum(1)).ravel(), 1)
-    return (identity(len(degree)) - diags(1 / degree) @ neighbours).tocsr()
