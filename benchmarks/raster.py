@@ -9,7 +9,8 @@ The mesh is a displaced UV sphere; six cameras on the axes, 2.5 radii away, foca
 research/nvdiffrec.md, 7b). Times are milliseconds for all six views, on the CPU the best of the repeats, on a GPU the
 median of 30 between CUDA events. They include everything that must be redone when vertices move: projection, and for
 embree the tree. "whole" is forward and backward: projection, ids, three interpolated channels, edge gradients and L2,
-to vertices and colours; ' marks backward passes.
+to vertices and colours; ' marks backward passes. "here" is the whole with `torch.autograd.set_multithreading_enabled(
+False)`: the backward pass in the calling thread. "graph" is it as a CUDA graph.
 """
 
 from __future__ import annotations

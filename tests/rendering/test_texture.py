@@ -74,10 +74,16 @@ def test_constant_texture_is_constant_everywhere() -> None:
     np.testing.assert_allclose(found, 0.3, atol=1e-6)
 
 
-def test_coordinates_that_are_not_numbers_stay_inside() -> None:
-    uv = torch.tensor([[np.nan, 0.5], [np.inf, -np.inf], [0.5, 0.5]])
-    found = sample_texture(torch.rand(8, 8, 3), uv, torch.tensor([0.0, 0.0, np.nan]))
-    assert found[2].isfinite().all()
+def test_coordinates_that_are_not_finite_show_nothing_and_pass_no_gradient() -> None:
+    texture = torch.rand(8, 8, 3, requires_grad=True)
+    uv = torch.tensor([[np.nan, 0.5], [0.5, np.inf], [-np.inf, 0.2], [0.5, 0.5]], requires_grad=True)
+    found = sample_texture(texture, uv, torch.tensor([0.0, np.nan, 1.0, np.nan]))
+    to_texture, to_uv = torch.autograd.grad(found.sum(), (texture, uv))
+    assert (found[:3] == 0).all()
+    assert (found[3] > 0).all()
+    assert (to_uv[:3] == 0).all()
+    assert to_uv.isfinite().all()
+    assert float(to_texture.sum()) == pytest.approx(3)
 
 
 def fragments_of(mesh: TexturedMesh, camera: object) -> tuple[Fragments, np.ndarray]:
@@ -203,6 +209,7 @@ def test_cuda_gives_what_the_twin_gives(channels: int) -> None:
         pytest.skip("there is no CUDA device")
     rng = np.random.default_rng(5)
     uv, lod = (torch.tensor(part) for part in wild(20_000))
+    uv[::97, 0], uv[::89, 1] = np.nan, np.inf
     texture, weight = torch.tensor(rng.random((97, 130, channels))), torch.tensor(rng.random((20_000, channels)))
     mask, covered = torch.tensor(rng.random(20_000) < 0.7), torch.tensor(rng.random((97, 130)) < 0.5)
 

@@ -31,7 +31,7 @@ def sample_texture(
 
     ``lod`` is log2 of how many texels of level 0 a pixel spans (`texture_lod`); it is clamped to the levels there are,
     and None means level 0. With a ``lod``, a texture that is no pyramid yet is made into one. Where ``mask`` is False
-    nothing is looked up: the result is 0 and no gradient flows.
+    or ``uv`` not finite nothing is looked up: the result is 0 and no gradient flows.
 
     Raises `InputError` if shapes do not fit or number types differ.
     """
@@ -44,7 +44,7 @@ def sample_texture(
     if kernels is not None:
         found = kernels.Lookup.apply(pyramid.texels, pyramid.sizes, flat, levels, seen)
         return found.reshape(*uv.shape[:-1], pyramid.texels.shape[1])
-    index = seen.nonzero()[:, 0]
+    index = (seen & flat.isfinite().all(-1)).nonzero()[:, 0]
     found = texture_reference.look_up(pyramid, flat.index_select(0, index), levels[index])
     whole = found.new_zeros(len(flat), found.shape[1]).index_copy(0, index, found)
     return whole.reshape(*uv.shape[:-1], pyramid.texels.shape[1])

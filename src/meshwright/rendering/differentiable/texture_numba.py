@@ -99,8 +99,7 @@ def mip_levels(
 def place(levels, scales, level, u, v):
     """Four texels of a level round (u, v), and how far (0..1) the place is from the first, along x and along y.
 
-    Coordinates are taken one texel to the right and below, where they are positive and rounding down is a conversion;
-    a coordinate that is not a number stays inside the texture.
+    Coordinates are taken one texel to the right and below, where they are positive and rounding down is a conversion.
     """
     first, height, width = levels[level, 0], levels[level, 1], levels[level, 2]
     x = (u - np.floor(u)) * scales[level, 1] + 0.5
@@ -127,7 +126,7 @@ def look_up_numba(levels, scales, texels, uv, lod, seen, low, high, out):
     for n in range(low, high):
         to = out[n]
         to[:] = 0
-        if not seen[n]:
+        if not (seen[n] and abs(uv[n, 0]) < np.inf and abs(uv[n, 1]) < np.inf):
             continue
         fine, part = clamped(lod[n], len(levels) - 1.0)
         for k in range(fine, fine + (2 if part > 0.0 else 1)):
@@ -147,7 +146,7 @@ def look_up_backward_numba(levels, scales, texels, uv, lod, seen, grad, low, hig
     for n in range(low, high):
         if len(grad_uv) > 0:
             grad_uv[n, :] = 0
-        if not seen[n]:
+        if not (seen[n] and abs(uv[n, 0]) < np.inf and abs(uv[n, 1]) < np.inf):
             continue
         fine, part = clamped(lod[n], len(levels) - 1.0)
         given = grad[n]
@@ -198,5 +197,5 @@ def mip_level_rows(screen, faces, face_id, uv, texels, perspective, low, high, o
             cx, cy = screen[view, k, 0] - cz * px, screen[view, k, 1] - cz * py
             wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
             determinant = wa * az + wb * bz + wc * cz
-            share = area * determinant**2 / abs(wa + wb + wc) ** 3
-            out[view, row, col] = 0.5 * np.log2(max(share * texels, LEAST_TEXELS))
+            spanned = texels * area * determinant**2 / abs(wa + wb + wc) ** 3
+            out[view, row, col] = 0.5 * np.log2(spanned if LEAST_TEXELS < spanned < np.inf else LEAST_TEXELS)

@@ -64,8 +64,8 @@ def mip_levels(
     else:
         area = area / _cross(b[:, :2] - a[:, :2], c[:, :2] - a[:, :2]).abs()
     out = torch.zeros(face_id.shape, dtype=uv.dtype, device=uv.device)
-    area = area.nan_to_num()
-    out[view, row, column] = 0.5 * torch.log2((area * texels).clip(LEAST_TEXELS)).to(uv.dtype)
+    spanned = (area * texels).nan_to_num(posinf=0.0).clip(LEAST_TEXELS)
+    out[view, row, column] = 0.5 * torch.log2(spanned).to(uv.dtype)
     return out
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from meshwright.rendering.differentiable.texture_reference import LEAST_TEXELS
+from meshwright.rendering.differentiable.triton_launch import launch
 
 PIXELS = 128  # a program's
 
@@ -40,7 +41,8 @@ class Lookup(torch.autograd.Function):
         channels = texels.shape[1]
         out = torch.empty((len(uv), channels), dtype=torch.float32, device=uv.device)
         if len(uv):
-            _look_up[(triton.cdiv(len(uv), PIXELS),)](
+            launch(
+                _look_up, (triton.cdiv(len(uv), PIXELS),),
                 texels, uv, lod, seen, out, len(uv), *sizes[0], len(sizes) - 1, channels,
                 triton.next_power_of_2(channels), PIXELS,
             )  # fmt: skip
@@ -55,7 +57,8 @@ class Lookup(torch.autograd.Function):
         grad_uv = torch.empty_like(uv) if need_uv else uv[:0]
         if len(uv):
             channels = texels.shape[1]
-            _look_up_backward[(triton.cdiv(len(uv), PIXELS),)](
+            launch(
+                _look_up_backward, (triton.cdiv(len(uv), PIXELS),),
                 texels, uv, lod, seen, grads[0].contiguous(), grad_texels, grad_uv, len(uv), *ctx.sizes[0],
                 len(ctx.sizes) - 1, channels, triton.next_power_of_2(channels), need_texels, need_uv, PIXELS,
             )  # fmt: skip
@@ -74,7 +77,8 @@ def mip_levels(
     out = torch.empty(face_id.shape, dtype=torch.float32, device=uv.device)
     if out.numel():
         parts = (part.contiguous() for part in (screen, faces, face_id, uv))
-        _mip_levels[(triton.cdiv(out.numel(), PIXELS),)](
+        launch(
+            _mip_levels, (triton.cdiv(out.numel(), PIXELS),),
             *parts, out, out.numel(), screen.shape[1], *face_id.shape[1:], float(texels), LEAST_TEXELS, perspective,
             PIXELS,
         )  # fmt: skip
@@ -132,6 +136,8 @@ def _look_up(
     given, there = n < count, channel < CHANNELS
     active = given & (tl.load(seen + n, given, 0) != 0)
     u, v = tl.load(uv + 2 * n.to(tl.int64), active, 0.0), tl.load(uv + 2 * n.to(tl.int64) + 1, active, 0.0)
+    active = active & (tl.abs(u) < float("inf")) & (tl.abs(v) < float("inf"))
+    u, v = tl.where(active, u, 0.0), tl.where(active, v, 0.0)
     fine, part = _levels(tl.load(lod + n, active, 0.0), last)
     found = tl.zeros((PIXELS, WIDE), tl.float32)
     for coarser in tl.static_range(2):
@@ -158,6 +164,8 @@ def _look_up_backward(
     given, there = n < count, channel < CHANNELS
     active = given & (tl.load(seen + n, given, 0) != 0)
     u, v = tl.load(uv + 2 * n.to(tl.int64), active, 0.0), tl.load(uv + 2 * n.to(tl.int64) + 1, active, 0.0)
+    active = active & (tl.abs(u) < float("inf")) & (tl.abs(v) < float("inf"))
+    u, v = tl.where(active, u, 0.0), tl.where(active, v, 0.0)
     fine, part = _levels(tl.load(lod + n, active, 0.0), last)
     g = tl.load(grad + n.to(tl.int64)[:, None] * CHANNELS + channel, active[:, None] & there, 0.0)
     along_u, along_v = tl.zeros((PIXELS,), tl.float32), tl.zeros((PIXELS,), tl.float32)
@@ -210,7 +218,8 @@ def _mip_levels(
     wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
     determinant, total = wa * az + wb * bz + wc * cz, tl.abs(wa + wb + wc)
     share = area * determinant * determinant / (total * total * total)
-    level = 0.5 * tl.log2(tl.maximum(share * texels, least).to(tl.float32))
+    spanned = share * texels
+    level = 0.5 * tl.log2(tl.where((spanned > least) & (spanned < float("inf")), spanned, least).to(tl.float32))
     tl.store(out + n, tl.where(seen, level, 0.0), n < count)
 
 

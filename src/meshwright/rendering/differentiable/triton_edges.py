@@ -17,6 +17,7 @@ from torch import Tensor
 
 from meshwright.rendering.differentiable.backend import BEYOND, OUTSIDE, RELATIVE_GAP, STEPS
 from meshwright.rendering.differentiable.triton_interpolate import TILE_H, TILE_W, grid_of
+from meshwright.rendering.differentiable.triton_launch import launch
 from meshwright.rendering.differentiable.triton_surface import plane, tile_pixels
 from meshwright.rendering.differentiable.triton_walk import walk
 
@@ -43,11 +44,13 @@ def edge_backward(
     _, height, width = face_id.shape
     pairs = torch.empty(2 * face_id.numel(), dtype=torch.int64, device=screen.device)
     changes = torch.empty(2 * face_id.numel(), dtype=torch.float32, device=screen.device)
-    _find[grid_of(face_id)](
+    launch(
+        _find, grid_of(face_id),
         screen, faces, face_id, image, grad, pairs, changes, count, screen.shape[1], height, width, image.shape[-1],
         OUTSIDE, SLACK * RELATIVE_GAP, UNSURE, perspective, TILE_H, TILE_W, num_warps=4,
     )  # fmt: skip
-    walk[(PROGRAMS,)](
+    launch(
+        walk, (PROGRAMS,),
         screen, faces, neighbours, face_id, pairs, changes, count, to_screen, screen.shape[1], height, width, OUTSIDE,
         RELATIVE_GAP, STEPS, BEYOND, perspective, LANES, num_warps=1, enable_fp_fusion=False,
     )  # fmt: skip

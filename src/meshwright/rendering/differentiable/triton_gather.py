@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from meshwright.rendering.differentiable.backend import OUTSIDE
+from meshwright.rendering.differentiable.triton_launch import launch
 from meshwright.rendering.differentiable.triton_surface import LARGEST, append, corners, local, share, weights
 
 SMALL_PX = 24  # measured on an H100: 8, 12 and 16 are slower where faces are larger, and no faster where not
@@ -50,8 +51,9 @@ def interpolate_backward(
     numbers = (screen.shape[1], n_faces, own, height, width)
     for first in range(0, channels, 4):
         modes = (channels, first, OUTSIDE, perspective, need_screen, need_attributes)
-        _small[(triton.cdiv(n_faces, LANES), n)](*arrays, *numbers, *modes, SMALL_PX, LANES, first == 0, num_warps=1)
-        _large[(PROGRAMS,)](*arrays, *numbers, *modes, TILE_H, TILE_W, SPLIT, ALONE, num_warps=1)
+        grid = (triton.cdiv(n_faces, LANES), n)
+        launch(_small, grid, *arrays, *numbers, *modes, SMALL_PX, LANES, first == 0, num_warps=1)
+        launch(_large, (PROGRAMS,), *arrays, *numbers, *modes, TILE_H, TILE_W, SPLIT, ALONE, num_warps=1)
     return to_screen, to_attributes
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from meshwright.rendering.differentiable.backend import OUTSIDE
+from meshwright.rendering.differentiable.triton_launch import launch
 from meshwright.rendering.differentiable.triton_surface import corner, corner_ids, local, tile_pixels, weights
 
 TILE_H, TILE_W = 8, 16  # a warp covers 2 x 16 pixels: near each other on the surface, whole sectors in memory
@@ -38,7 +39,8 @@ def interpolate(
         return image.zero_()
     n, height, width = face_id.shape
     own = attributes.shape[1] if len(attributes) > 1 or n == 1 else 0
-    _forward[grid_of(face_id)](
+    launch(
+        _forward, grid_of(face_id),
         screen, faces, face_id, attributes, image, screen.shape[1], own, height, width, channels, OUTSIDE, perspective,
         TILE_H, TILE_W, num_warps=4,
     )  # fmt: skip

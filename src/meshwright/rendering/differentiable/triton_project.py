@@ -10,6 +10,8 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from meshwright.rendering.differentiable.triton_launch import launch
+
 BLOCK = 256
 
 
@@ -19,7 +21,7 @@ def project(points: Float[Tensor, "m V 3"], matrix: Float[Tensor, "n 3 4"]) -> F
     screen = torch.empty((n, n_vertices, 3), dtype=torch.float32, device=points.device)
     if screen.numel():
         own = n_vertices if len(points) > 1 or n == 1 else 0
-        _forward[(triton.cdiv(n_vertices, BLOCK), n)](points, matrix, screen, n_vertices, own, BLOCK)
+        launch(_forward, (triton.cdiv(n_vertices, BLOCK), n), points, matrix, screen, n_vertices, own, BLOCK)
     return screen
 
 
@@ -30,9 +32,8 @@ def project_backward(
     to_points = torch.empty_like(points)
     views, each = (1, len(matrix)) if len(points) == 1 else (len(points), 1)
     if points.numel():
-        _backward[(triton.cdiv(points.shape[1], BLOCK), views)](
-            points, matrix, grad, to_points, points.shape[1], each, BLOCK
-        )
+        grid = (triton.cdiv(points.shape[1], BLOCK), views)
+        launch(_backward, grid, points, matrix, grad, to_points, points.shape[1], each, BLOCK)
     return to_points
 
 

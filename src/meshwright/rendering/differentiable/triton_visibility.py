@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from meshwright.rendering.differentiable.backend import NEAR, UNITS
+from meshwright.rendering.differentiable.triton_launch import launch
 from meshwright.rendering.differentiable.triton_surface import append, share
 
 SMALL_PX = 20  # measured on an H100: 8, 12 and 16 are slower where faces are larger
@@ -46,16 +47,19 @@ def visibility(
     snapped = torch.empty((n, n_vertices, 4), dtype=torch.int32, device=screen.device)
     large = torch.empty(n * n_faces, dtype=torch.int32, device=screen.device)
     sizes = (n, n_vertices, n_faces, height, width)
-    _snap[(triton.cdiv(n_vertices, BLOCK), n)](
-        screen, counters, snapped, n_vertices, UNITS, FARTHEST, perspective, BLOCK
-    )
-    _small[(triton.cdiv(n_faces, LANES), n)](
-        snapped, faces, packed, large, counters, *sizes, NEAR, UNITS, SMALL_PX, perspective, LANES, num_warps=1
-    )
-    _large[(PROGRAMS,)](
-        snapped, faces, packed, large, counters, *sizes, UNITS, perspective, TILE_H, TILE_W, SPLIT, ALONE, num_warps=1
-    )
-    _unpack[(triton.cdiv(ids.numel(), BLOCK),)](packed, ids, ids.numel(), BLOCK)
+    launch(
+        _snap, (triton.cdiv(n_vertices, BLOCK), n),
+        screen, counters, snapped, n_vertices, UNITS, FARTHEST, perspective, BLOCK,
+    )  # fmt: skip
+    launch(
+        _small, (triton.cdiv(n_faces, LANES), n),
+        snapped, faces, packed, large, counters, *sizes, NEAR, UNITS, SMALL_PX, perspective, LANES, num_warps=1,
+    )  # fmt: skip
+    launch(
+        _large, (PROGRAMS,),
+        snapped, faces, packed, large, counters, *sizes, UNITS, perspective, TILE_H, TILE_W, SPLIT, ALONE, num_warps=1,
+    )  # fmt: skip
+    launch(_unpack, (triton.cdiv(ids.numel(), BLOCK),), packed, ids, ids.numel(), BLOCK)
     return ids
 
 
