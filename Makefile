@@ -25,7 +25,7 @@ demo: $(VENV)/.warm ## install, reconstruct the shipped sample, print where the 
 test: $(VENV)/.test ## every test that needs no server, browser, Node or GPU
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not services and not gpu and not slow"
 
-test-services: $(VENV)/.test ## tests with outside programs (Node's glTF validator); installs what is missing where it may
+test-services: $(VENV)/.services ## tests with outside programs (Node's glTF validator); installs what is missing where it may
 	@.ci/services
 	@$(BIN)/python -m pytest -m services
 
@@ -74,6 +74,11 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing Meshwright and its tests' libraries into $(VENV) (once; a minute or so)"
 	@$(PIP) install --quiet --constraint constraints.txt --editable ".[test]"
 	@touch $@ $(VENV)/.core
+
+$(VENV)/.services: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing Meshwright and the clients of the servers its tests start into $(VENV) (once; a minute or so)"
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[services]"
+	@touch $@ $(VENV)/.core $(VENV)/.test
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing Meshwright and its developers' tools into $(VENV) (once; a minute or so)"

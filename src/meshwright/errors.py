@@ -10,10 +10,23 @@
     ├── EngineError                     MODEL_FAILED
     │   ├── EngineUnavailable           ENGINE_UNAVAILABLE
     │   ├── ConvergenceFailed           MODEL_CONVERGENCE_FAILED
+    │   ├── GpuUnavailable              GPU_UNAVAILABLE
+    │   ├── EngineCrashed               ENGINE_CRASHED
+    │   ├── EngineTimeout               ENGINE_TIMEOUT
     │   └── OutOfMemory                 MEMORY_EXHAUSTED
+    │       ├── ModelOutOfMemory        MODEL_OOM
+    │       └── GpuOutOfMemory          MODEL_VRAM_OOM
     ├── IncompleteResults               INCOMPLETE_RESULTS
     ├── DiskFull                        DISK_FULL
-    └── Cancelled                       JOB_CANCELLED
+    ├── Cancelled                       JOB_CANCELLED
+    └── ServiceError                    UNKNOWN_ERROR
+        ├── JobNotFound                 JOB_NOT_FOUND
+        ├── JobNotReady                 JOB_NOT_READY
+        ├── JobExpired                  JOB_EXPIRED
+        ├── IdempotencyConflict         IDEMPOTENCY_CONFLICT
+        ├── RateLimited                 RATE_LIMITED
+        ├── Unauthorized                UNAUTHORIZED
+        └── Forbidden                   FORBIDDEN
 
 ``code`` is what programs read, the message is one sentence about what is wrong (it names the file or view),
 ``suggestion`` is one sentence about what to do, ``details`` holds values for programs; ``details["reason"]`` is the
@@ -95,10 +108,40 @@ class ConvergenceFailed(EngineError):
     code = "MODEL_CONVERGENCE_FAILED"
 
 
+class GpuUnavailable(EngineError):
+    """The GPU that the work needs is gone or broken."""
+
+    code = "GPU_UNAVAILABLE"
+
+
+class EngineCrashed(EngineError):
+    """The process of an engine died, more often than a job is given."""
+
+    code = "ENGINE_CRASHED"
+
+
+class EngineTimeout(EngineError):
+    """An engine ran, or stood still, for longer than it may."""
+
+    code = "ENGINE_TIMEOUT"
+
+
 class OutOfMemory(EngineError):
-    """The work needs more memory than is allowed."""
+    """The machine has not the memory that the work needs."""
 
     code = "MEMORY_EXHAUSTED"
+
+
+class ModelOutOfMemory(OutOfMemory):
+    """An engine needs more memory than its process is allowed, at a lower resolution too."""
+
+    code = "MODEL_OOM"
+
+
+class GpuOutOfMemory(OutOfMemory):
+    """An engine needs more of the GPU's memory than there is, at a lower resolution too."""
+
+    code = "MODEL_VRAM_OOM"
 
 
 class IncompleteResults(MeshwrightError):
@@ -117,3 +160,49 @@ class Cancelled(MeshwrightError):
     """The caller asked the work to stop."""
 
     code = "JOB_CANCELLED"
+
+
+class ServiceError(MeshwrightError):
+    """The service cannot do what was asked of it."""
+
+
+class JobNotFound(ServiceError):
+    """There is no such job, or it is another tenant's."""
+
+    code = "JOB_NOT_FOUND"
+
+
+class JobNotReady(ServiceError):
+    """The job is not in a state in which this can be done."""
+
+    code = "JOB_NOT_READY"
+
+
+class JobExpired(ServiceError):
+    """The job's files were deleted, at its end of life or on request."""
+
+    code = "JOB_EXPIRED"
+
+
+class IdempotencyConflict(ServiceError):
+    """The idempotency key was used for another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class RateLimited(ServiceError):
+    """Too many requests, uploads or waiting jobs."""
+
+    code = "RATE_LIMITED"
+
+
+class Unauthorized(ServiceError):
+    """There is no key, or it is not valid."""
+
+    code = "UNAUTHORIZED"
+
+
+class Forbidden(ServiceError):
+    """The key may not do this."""
+
+    code = "FORBIDDEN"

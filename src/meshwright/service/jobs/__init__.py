@@ -1,0 +1,1 @@
+"""Jobs: what one is, what it may become, and the one module that writes it down."""
