@@ -78,6 +78,7 @@ def test_one_flipped_bit_in_the_zip_is_found(done: Done, tmp_path: Path) -> None
         (["--engine", "magic"], 3, "unknown_engine"),
         (["--engine", "reconviagen"], 4, "ENGINE_UNAVAILABLE"),
         (["--option", "magic"], 2, "NAME=VALUE"),
+        (["--option", "faces=5000", "--option", "faces=6000"], 2, "twice"),
         (["--option", "magic=7"], 3, "bad_option"),
         (["--engine", "nvdiffrec", "--option", "rounds=many"], 3, "bad_option"),
         (["--engine", "nvdiffrec", "--option", "device=cuda:7"], 3, "bad_option"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +44,14 @@ class CalibratedView:
     def rgb_camera(self) -> Camera:
         """The surface camera at the RGB's resolution, before the registration is applied."""
         return self.camera.resized(self.rgb.shape[1], self.rgb.shape[0])
+
+    def rescaled(self, factor: float) -> CalibratedView:
+        """The view with all depths times ``factor``; itself where there is nothing to change."""
+        if self.depth is None or factor == 1:
+            return self
+        scale = None if self.depth_scale is None else self.depth_scale * factor
+        depth = (self.depth * factor).astype(self.depth.dtype)
+        return replace(self, depth=depth, depth_step=self.depth_step * factor, depth_scale=scale)
 
     def rgb_pixels(self, points_world: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 2"]:
         """Where the RGB image shows world points, in RGB pixels (centres at +0.5)."""

@@ -102,7 +102,10 @@ def _named(words: Sequence[str]) -> dict[str, Any]:
     wrong = next((word for word, (name, equals, _) in zip(words, pairs, strict=True) if not name or not equals), None)
     if wrong is not None:
         raise typer.BadParameter(f"--option takes NAME=VALUE, not {wrong!r}.")
-    return {name.replace("-", "_"): value for name, _, value in pairs}
+    named = {name.replace("-", "_"): value for name, _, value in pairs}
+    if len(named) < len(pairs):
+        raise typer.BadParameter("--option was given twice for one name.")
+    return named
 
 
 def _calibration(rig: str | None) -> CalibrationOptions:

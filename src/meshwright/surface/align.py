@@ -24,18 +24,20 @@ WORTH = 0.03  # weight of the prior beside a view's mean share of the evidence
 SAMPLES = 4000  # points a view
 
 
-def align_scales(views: list[ViewEvidence], diagonal: float) -> list[ViewEvidence]:
-    """The views with their depths rescaled by the factors on which overlapping surfaces agree best."""
+def scale_factors(views: list[ViewEvidence], diagonal: float) -> Float[np.ndarray, "v"]:
+    """The factors of the views' depths on which overlapping surfaces agree best."""
     factors = np.ones(len(views))
     if sum(bool(view.surface.any()) for view in views) < 2:
-        return views
+        return factors
     for _ in range(ROUNDS):
         factors *= 1 + _solve([rescaled(v, f) for v, f in zip(views, factors, strict=True)], factors, diagonal)
-    return [rescaled(view, factor) for view, factor in zip(views, factors, strict=True)]
+    return factors
 
 
 def rescaled(view: ViewEvidence, factor: float) -> ViewEvidence:
     """The view with all depths times ``factor``."""
+    if factor == 1:
+        return view
     maps = view.maps.copy()
     for channel in (DEPTH, SLOPE_X, SLOPE_Y, FAR_Z, NEAR_Z):
         maps[..., channel] = np.where(maps[..., channel] < BEYOND, maps[..., channel] * factor, BEYOND)

@@ -21,10 +21,11 @@ from jaxtyping import Float, Int
 from meshwright.progress import Context
 from meshwright.rendering.threads import kernel
 from meshwright.surface.evidence import DEPTH, EvidencePack, ViewEvidence, pack
+from meshwright.workers import worker_count
 
 BLOCK = 8  # voxels per side of the blocks that are skipped or evaluated whole
 TRUNCATION = 4.0  # voxels
-WORKERS = 2
+WORKERS = min(worker_count(), 8)
 GRAZING, FIRM = 0.3, 0.4  # cosines: a grazing view does not carve, within a voxel, what another view sees firmly
 SAME_SURFACE = 0.6  # cosine between normals of views whose depths may be averaged
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,7 +12,7 @@ from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.errors import EngineError
 from meshwright.geometry.mesh import Mesh
 from meshwright.progress import Context
-from meshwright.surface.align import align_scales
+from meshwright.surface.align import rescaled, scale_factors
 from meshwright.surface.clean import drop_pieces
 from meshwright.surface.close import find_invented, smooth_invented
 from meshwright.surface.evidence import ViewEvidence, gather
@@ -35,10 +35,16 @@ class SurfaceOptions:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A watertight, manifold mesh with outward winding; ``invented`` marks vertices that no view saw."""
+    """A watertight, manifold mesh with outward winding; ``invented`` marks vertices that no view saw.
+
+    ``depth_factors`` by view name are what the depths were multiplied by, so that they agree (align.py). ``fine`` is
+    the surface before it was simplified.
+    """
 
     mesh: Mesh
     invented: Bool[np.ndarray, "n"]
+    fine: Mesh
+    depth_factors: dict[str, float] = field(default_factory=dict)
 
 
 def reconstruct_surface(
@@ -51,9 +57,9 @@ def reconstruct_surface(
     """
     options, context = options or SurfaceOptions(), context or Context()
     with context.stage("depth", 0.0, 0.25):
-        views = _gather_all(capture, context)
-        if options.align:
-            views = align_scales(views, capture.diagonal)
+        seen = _gather_all(capture, context)
+        factors = scale_factors(list(seen.values()), capture.diagonal) if options.align else np.ones(len(seen))
+        views = [rescaled(view, factor) for view, factor in zip(seen.values(), factors, strict=True)]
     space = FreeSpace(views, voxel=0.0)
     grid = make_grid(*object_bounds(capture, views), options.resolution)
     space.voxel = grid.voxel
@@ -69,16 +75,17 @@ def reconstruct_surface(
         context.report(0.7, "closing what no view saw")
         invented = find_invented(mesh, space)
         mesh = smooth_invented(mesh, invented, space)
-    return Surface(mesh, invented)
+    return Surface(mesh, invented, fine, dict(zip(seen, factors.tolist(), strict=True)))
 
 
-def _gather_all(capture: CalibratedCapture, context: Context) -> list[ViewEvidence]:
-    views: list[ViewEvidence] = []
+def _gather_all(capture: CalibratedCapture, context: Context) -> dict[str, ViewEvidence]:
+    """What each view that shows anything says, by its name."""
+    views: dict[str, ViewEvidence] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         for k, evidence in enumerate(pool.map(gather, capture.views)):
             context.report((k + 1) / len(capture.views), f"depth of {capture.views[k].name} smoothed")
             if evidence is not None:
-                views.append(evidence)
+                views[capture.views[k].name] = evidence
     if not views:
         raise EngineError(
             "No view shows the object: every mask is empty.",

@@ -11,7 +11,7 @@ import pytest
 
 from meshwright.engines.nvdiffrec import engine as module
 from meshwright.engines.nvdiffrec.engine import ENGINE, NvdiffrecOptions
-from meshwright.errors import Cancelled, EngineError, EngineUnavailable
+from meshwright.errors import Cancelled, EngineError, EngineUnavailable, InputError
 from meshwright.pipeline import Result, reconstruct
 from meshwright.progress import Context
 from surface.solids import capture_of, sphere
@@ -51,6 +51,34 @@ def test_neither_depth_nor_outline_is_refused() -> None:
     with pytest.raises(EngineError) as caught:
         ENGINE.reconstruct(blind, NvdiffrecOptions(**SMALL), Context())
     assert caught.value.suggestion
+
+
+@pytest.mark.parametrize(
+    "option", [{"checkpoint": "/proc/nowhere/state"}, {"preview_every": 1, "preview_folder": "/proc/x"}]
+)
+def test_what_cannot_be_written_is_refused_before_any_work(option: dict[str, object]) -> None:
+    stages: list[str] = []
+    context = Context(on_progress=lambda event: stages.append(event.stage))
+    with pytest.raises(InputError) as caught:
+        ENGINE.reconstruct(capture_of(sphere(0.35), 1.2, 64), NvdiffrecOptions(**SMALL | option), context)
+    assert caught.value.reason == "option_not_writable"
+    assert stages == []
+
+
+def test_pictures_of_the_way_are_written(tmp_path: Path) -> None:
+    options = NvdiffrecOptions(**SMALL | {"preview_every": 2, "preview_folder": str(tmp_path / "way")})
+    ENGINE.reconstruct(capture_of(sphere(0.35), 1.2, 64), options, Context())
+    assert sorted(file.name for file in (tmp_path / "way").iterdir()) == ["shape_000.png", "shape_002.png"]
+
+
+def test_materials_and_moved_cameras_are_said(posed_capture: Path) -> None:
+    asked = {"device": "cpu", "material": "pbr", "material_rounds": 4, "cameras": "refine"}
+    result = reconstruct(posed_capture, "nvdiffrec", SMALL | asked)
+    done = result.engines["nvdiffrec"].result
+    assert done is not None
+    assert done.mesh.material is not None
+    assert done.assumptions[1].startswith("Base colour")
+    assert "camera" in done.notes[0]
 
 
 def test_a_budget_ends_with_a_mesh() -> None:

@@ -31,6 +31,7 @@ from meshwright.rendering.differentiable import (
     sample_texture,
     texture_lod,
 )
+from meshwright.workers import mapped
 
 if TYPE_CHECKING:
     from meshwright.capture.calibrated import CalibratedCapture, CalibratedView
@@ -52,7 +53,9 @@ def refine_texture(
     if mesh.uv is None or mesh.texture is None or rounds == 0:
         return mesh
     start = torch.tensor(mesh.texture, dtype=torch.float32, device=device)
-    texture, views = start, [_Look.of(mesh, view, size, device) for view in capture.views]
+    photos = mapped(lambda view: registered_photo(view, *_size(view, size)), capture.views)
+    texture = start
+    views = [_Look.of(mesh, view, *photo, device) for view, photo in zip(capture.views, photos, strict=True)]
     for done in range(rounds):
         context.report(done / rounds, f"texture, round {done + 1} of {rounds}")
         pull, weight = _pull(texture, views)
@@ -86,19 +89,24 @@ class _Look:
     weight: Float[Tensor, "p"]
 
     @staticmethod
-    def of(mesh: TexturedMesh, view: CalibratedView, size: int, device: str) -> _Look:
-        """The view at ``size`` pixels along the longer side, at most the photo's own."""
-        scale = min(1.0, size / max(view.rgb.shape[:2]))
-        height, width = (max(1, round(side * scale)) for side in view.rgb.shape[:2])
+    def of(mesh: TexturedMesh, view: CalibratedView, photo: np.ndarray, inside: np.ndarray, device: str) -> _Look:
+        """The view at the size of ``photo``, its `registered_photo`."""
+        height, width = photo.shape[:2]
         camera = CameraBatch.of([view.camera.resized(width, height)], device)
         vertices = torch.tensor(mesh.vertices, dtype=torch.float32, device=device)
         faces = torch.tensor(mesh.faces, dtype=torch.int32, device=device)
         seen = rasterize(camera.project(vertices), faces, height, width, camera.perspective)
-        photo, inside = _registered(view, height, width)
-        weight = torch.tensor(_weight(mesh, view, seen, inside), device=device)
+        weight = torch.tensor(look_weight(mesh, view, seen, inside), device=device)
         counts = weight > 0
         uv, lod = _coordinates(mesh, seen)
         return _Look(uv[counts], lod[counts], torch.tensor(photo, device=device)[counts], weight[counts])
+
+
+def _size(view: CalibratedView, size: int) -> tuple[int, int]:
+    """Height and width with ``size`` pixels along the longer side, at most the photo's own."""
+    scale = min(1.0, size / max(view.rgb.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in view.rgb.shape[:2])
+    return height, width
 
 
 def _coordinates(mesh: TexturedMesh, seen: Fragments) -> tuple[Float[Tensor, "h w 2"], Float[Tensor, "h w"]]:
@@ -109,7 +117,7 @@ def _coordinates(mesh: TexturedMesh, seen: Fragments) -> tuple[Float[Tensor, "h 
     return interpolate(seen, uv)[0], texture_lod(seen, uv, *mesh.texture.shape[:2])[0]
 
 
-def _registered(view: CalibratedView, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def registered_photo(view: CalibratedView, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """The photo as the surface camera sees it (h, w, 3) in 0..255, and where it is known to show the object."""
     from PIL import Image
     from scipy.ndimage import map_coordinates
@@ -129,7 +137,7 @@ def _registered(view: CalibratedView, height: int, width: int) -> tuple[np.ndarr
     return photo.astype(np.float32), inside
 
 
-def _weight(mesh: TexturedMesh, view: CalibratedView, seen: Fragments, inside: np.ndarray) -> np.ndarray:
+def look_weight(mesh: TexturedMesh, view: CalibratedView, seen: Fragments, inside: np.ndarray) -> np.ndarray:
     """How much each pixel counts: the cosine of incidence squared; 0 at rims, where photo and surface may differ."""
     from scipy.ndimage import binary_dilation
 

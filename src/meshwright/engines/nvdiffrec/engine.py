@@ -5,46 +5,30 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from meshwright.engines.nvdiffrec.options import NvdiffrecOptions
 from meshwright.engines.protocol import Availability, EngineOptions, EngineResult
 from meshwright.errors import EngineError, EngineUnavailable
 
 if TYPE_CHECKING:
     from meshwright.capture.calibrated import CalibratedCapture
     from meshwright.engines.nvdiffrec.refine import Refined
+    from meshwright.engines.nvdiffrec.watch import Watch
     from meshwright.geometry.mesh import TexturedMesh
     from meshwright.progress import Context
     from meshwright.surface.reconstruct import Surface
 
 HOW_TO_GET = "Install its extra: pip install 'meshwright[torch]'."
+MATERIAL = {
+    "unlit": "Colour is unlit: light is part of it.",
+    "pbr": "Base colour is what remains after one distant light without shadows; one metalness for the whole object;"
+    " few views cannot separate more. Where no view tells, roughness is 0.6 and nothing is metal.",
+}
 SHAPE_SHARE = 0.7  # of a budget: when the shape is done, the texture is still to come
-
-
-class NvdiffrecOptions(EngineOptions):
-    """Options of the nvdiffrec engine."""
-
-    resolution: int = Field(default=256, ge=32, le=1024, description="Voxels of the start, along the longest side.")
-    size: int = Field(
-        default=1024,
-        ge=64,
-        le=4096,
-        description="Pixels along the longer side of what is rendered, at most the views'.",
-    )
-    rounds: int = Field(default=24, ge=0, le=1000, description="Steps of the optimisation of the shape.")
-    texture_rounds: int = Field(default=6, ge=0, le=100, description="Steps of the optimisation of the texture.")
-    budget: float = Field(
-        default=600.0, gt=0, le=86_400, description="Seconds after which the best shape so far is taken and textured."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the rendering is done.")
-    checkpoint: str = Field(
-        default="",
-        description="A file that holds the state of the optimisation: a job that was killed goes on from it.",
-    )
 
 
 class NvdiffrecEngine:
@@ -69,24 +53,29 @@ class NvdiffrecEngine:
         Raises:
             EngineUnavailable: the device asked for is not there.
             EngineError: there is neither depth nor a mask to start from, or the views agree on no surface.
+            InputError: a checkpoint or previews cannot be written where they are to be.
         """
-        from meshwright.engines.nvdiffrec.appearance import refine_texture
         from meshwright.surface.reconstruct import SurfaceOptions, reconstruct_surface
 
         assert isinstance(options, NvdiffrecOptions)
-        began, device = time.monotonic(), _device(options.device)
+        began, device, notes = time.monotonic(), _device(options.device), ()
         _check(capture)
-        with context.stage("start", 0.0, 0.3):
+        watch = _checked_files(options)
+        if options.cameras == "refine":
+            with context.stage("cameras", 0.0, 0.15):
+                capture, notes = _gathered(capture, context)
+        with context.stage("start", 0.15 if options.cameras == "refine" else 0.0, 0.3):
             surface_options = SurfaceOptions(faces=options.faces, resolution=options.resolution)
             start = reconstruct_surface(capture, surface_options, context)
+        capture = _rescaled(capture, start)
         with context.stage("shape", 0.3, 0.75):
-            refined = _refined(start, capture, options, device, began + SHAPE_SHARE * options.budget, context)
-        with context.stage("texture", 0.75, 0.92):
+            refined = _refined(start, capture, options, device, began + SHAPE_SHARE * options.budget, context, watch)
+        with context.stage("texture", 0.75, 0.88):
             mesh = _textured(refined, start, capture, options, context)
-        with context.stage("appearance", 0.92, 1.0):
-            if time.monotonic() < began + options.budget:
-                mesh = refine_texture(mesh, capture, options.size, options.texture_rounds, device, context)
-        return EngineResult(mesh, _notes(refined, options), _assumptions(capture, device))
+        with context.stage("appearance", 0.88, 1.0):
+            mesh, found = _appearance(mesh, start, capture, options, device, began + options.budget, context)
+        notes = (*notes, *_notes(refined, options), *found)
+        return EngineResult(mesh, notes, _assumptions(capture, device, options))
 
 
 def _cuda_name() -> str | None:
@@ -121,6 +110,32 @@ def _check(capture: CalibratedCapture) -> None:
         )
 
 
+def _checked_files(options: NvdiffrecOptions) -> Watch | None:
+    """What is written on the way can be written: known before any work. The pictures' writer, if there is one."""
+    from meshwright.engines.nvdiffrec.watch import Previews, require_writable
+
+    if options.checkpoint:
+        require_writable(Path(options.checkpoint).parent, "checkpoint")
+    if not options.preview_every:
+        return None
+    require_writable(Path(options.preview_folder), "preview_folder")
+    return Previews(Path(options.preview_folder), options.preview_every)
+
+
+def _gathered(capture: CalibratedCapture, context: Context) -> tuple[CalibratedCapture, tuple[str, ...]]:
+    from meshwright.engines.nvdiffrec.strays import gather_strays
+
+    found = gather_strays(capture, context)
+    return found.capture, found.notes or ("No view disagrees with the others: all cameras are as calibrated.",)
+
+
+def _rescaled(capture: CalibratedCapture, start: Surface) -> CalibratedCapture:
+    """The capture with the depths on which the views agree."""
+    return replace(
+        capture, views=tuple(view.rescaled(start.depth_factors.get(view.name, 1.0)) for view in capture.views)
+    )
+
+
 def _refined(
     start: Surface,
     capture: CalibratedCapture,
@@ -128,6 +143,7 @@ def _refined(
     device: str,
     deadline: float,
     context: Context,
+    watch: Watch | None,
 ) -> Refined:
     from meshwright.engines.nvdiffrec.observations import observe
     from meshwright.engines.nvdiffrec.refine import Checkpoint, refine
@@ -135,7 +151,7 @@ def _refined(
 
     problem = ShapeProblem(start.mesh, observe(capture, options.size, device))
     saved = Checkpoint.of(Path(options.checkpoint), problem, options.rounds) if options.checkpoint else None
-    return refine(problem, options.rounds, context, deadline, saved)
+    return refine(problem, options.rounds, context, deadline, saved, watch)
 
 
 def _textured(
@@ -146,6 +162,35 @@ def _textured(
     return texture_mesh(
         refined.mesh, capture, TextureOptions(size=options.texture_size), context, invented=start.invented
     )
+
+
+def _appearance(
+    mesh: TexturedMesh,
+    start: Surface,
+    capture: CalibratedCapture,
+    options: NvdiffrecOptions,
+    device: str,
+    deadline: float,
+    context: Context,
+) -> tuple[TexturedMesh, tuple[str, ...]]:
+    """The texture against the photos, then material and light where they are asked for and time is left."""
+    from meshwright.engines.nvdiffrec.appearance import refine_texture
+    from meshwright.engines.nvdiffrec.detail import bake_detail
+    from meshwright.engines.nvdiffrec.material import solve_material
+    from meshwright.engines.nvdiffrec.one_thread import one_thread
+
+    if time.monotonic() > deadline:
+        return mesh, ()
+    with context.stage("sharpen", 0.0, 0.3 if options.material == "pbr" else 1.0):
+        mesh = refine_texture(mesh, capture, options.size, options.texture_rounds, device, context)
+    if options.material == "unlit":
+        return mesh, ()
+    with context.stage("material", 0.3, 1.0), one_thread():
+        mesh = bake_detail(mesh, start.fine)
+        if time.monotonic() > deadline:
+            return mesh, ("The budget left no time for material and light.",)
+        solved = solve_material(mesh, capture, options.size, options.material_rounds, device, context)
+    return solved.mesh, solved.notes
 
 
 def _notes(refined: Refined, options: NvdiffrecOptions) -> tuple[str, ...]:
@@ -160,9 +205,10 @@ def _notes(refined: Refined, options: NvdiffrecOptions) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _assumptions(capture: CalibratedCapture, device: str) -> tuple[str, ...]:
-    kinds = ["depth and outlines" if any(view.depth is not None for view in capture.views) else "outlines alone"]
-    return (f"Shape from {kinds[0]}, cameras as calibrated, on {device}.", "Colour is unlit: light is part of it.")
+def _assumptions(capture: CalibratedCapture, device: str, options: NvdiffrecOptions) -> tuple[str, ...]:
+    source = "depth and outlines" if any(view.depth is not None for view in capture.views) else "outlines alone"
+    cameras = "cameras as calibrated" if options.cameras == "keep" else "cameras that strayed brought back"
+    return (f"Shape from {source}, {cameras}, on {device}.", MATERIAL[options.material])
 
 
 ENGINE = NvdiffrecEngine()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from meshwright.engines.nvdiffrec.shape import Misfit, ShapeProblem
 from meshwright.geometry.mesh import Mesh
 
 if TYPE_CHECKING:
+    from meshwright.engines.nvdiffrec.watch import Watch
     from meshwright.progress import Context
 
 LOST_IOU = 0.01  # of mask overlap that a better depth term may not cost
@@ -87,11 +89,12 @@ def refine(
     context: Context,
     deadline: float = float("inf"),
     saved: Checkpoint | None = None,
+    watch: Watch | None = None,
 ) -> Refined:
     """``rounds`` Newton steps, fewer if ``deadline`` (`time.monotonic`) comes first; then the best state.
 
-    Best is the least misfit among the states that kept the masks' overlap. Never raises for want of time; raises
-    `Cancelled` between rounds.
+    Best is the least misfit among the states that kept the masks' overlap. ``watch`` sees the mesh before each round.
+    Never raises for want of time, nor for a state that cannot be saved; raises `Cancelled` between rounds.
     """
     state = (saved.load() if saved else None) or _State(problem.start.vertices, problem.start.vertices)
     began, first = time.monotonic(), len(state.misfits)
@@ -102,12 +105,15 @@ def refine(
             break
         context.report(done / (rounds + 1), _message(state.misfits, rounds, each if done > first else None))
         before = state.vertices
+        if watch is not None:
+            watch(done, Mesh(before, problem.start.faces))
         state.vertices, misfit = problem.step(before)
         state.misfits.append(misfit)
         if _best(state.misfits) == done:
             state.best = before
         if saved is not None:
-            saved.save(state)
+            with suppress(OSError):  # a disk that is full costs the checkpoint, not the result
+                saved.save(state)
     return Refined(Mesh(state.best, problem.start.faces), tuple(state.misfits), len(state.misfits) <= rounds)
 
 
