@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from capture.making import depth_pixels
 from meshwright.capture.capture import DepthImage, View
-from meshwright.capture.masks import background_mask, depth_mask, mask_with_source, object_mask
+from meshwright.capture.masks import background_mask, depth_mask, fill_pinholes, mask_with_source, object_mask
 
 SIZE = 256
 
@@ -106,3 +106,14 @@ def test_stray_depth_is_dropped_and_the_object_kept() -> None:
     whole = depth > 0
     depth[2, 2], depth[60, 3:6] = 9000, 9000
     np.testing.assert_array_equal(depth_mask(view(np.zeros((64, 64, 3), np.uint8), depth)), whole)
+
+
+def test_lost_pixels_are_no_way_through_and_real_holes_stay() -> None:
+    rows, columns = np.mgrid[:200, :200]
+    ring = np.abs(np.hypot(rows - 100, columns - 100) - 60) < 25
+    lost = ring & (np.random.default_rng(0).random(ring.shape) < 0.05)
+    filled = fill_pinholes(ring & ~lost)
+    inner = ndimage.binary_erosion(ring, iterations=2)
+    assert filled[inner].all()
+    assert not filled[~ring].any()
+    assert (fill_pinholes(filled) == filled).all()

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from meshwright.cameras.residuals import Maps, Samples
-from meshwright.capture.masks import drop_specks
+from meshwright.capture.masks import drop_specks, fill_pinholes
 from meshwright.rendering.threads import kernel
 
 MAP_SIZE = 520  # longer side of the solver maps: measured, finer ones do not find the rig better
@@ -99,7 +99,7 @@ def observe(name: str, values: Float[np.ndarray, "h w"], samples: int = 3000, se
     noise = value_noise(values, mask)
     step = _smallest_step(values[mask])
     factor = max(1, int(np.ceil(max(width, height) / MAP_SIZE)))
-    distance_full = signed_distance(mask)
+    distance_full = signed_distance(fill_pinholes(mask))
     reduced, distance = _reduce(values, mask, factor), _mean_blocks(distance_full, factor)
     span = float(np.ptp(reduced[reduced > 0])) if (reduced > 0).any() else 0.0
     tolerance = max(2.5 * step, 4 * noise, 0.004 * span)

@@ -11,7 +11,7 @@ from meshwright.cameras.model import DepthLaw
 from meshwright.cameras.registration import Registration, register_silhouettes
 from meshwright.capture.calibrated import CalibratedView
 from meshwright.capture.capture import View
-from meshwright.capture.masks import drop_specks, mask_with_source
+from meshwright.capture.masks import drop_specks, fill_pinholes, mask_with_source
 from meshwright.capture.shadows import without_contact_shadow
 from meshwright.geometry.camera import Camera, pixel_grid
 from meshwright.geometry.rotations import axes_meeting_point
@@ -74,7 +74,7 @@ def place_view(
     if images.values is None:
         return CalibratedView(images.name, camera, images.rgb_mask, None, images.rgb, rgb_mask=images.rgb_mask), None
     depth = decode_depth(images.values, camera, law, a, b)
-    mask = depth > 0
+    mask = fill_pinholes(depth > 0)
     found, rgb_mask = _registered(mask, images) if register else (None, images.rgb_mask)
     view = CalibratedView(
         images.name,

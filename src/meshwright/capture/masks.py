@@ -11,6 +11,7 @@ from PIL import Image
 
 from meshwright.capture.capture import View
 
+PINHOLE_PIXELS = 12  # of a hole: 5 % of single pixels lost make holes of 1 to 8
 STRAY_PIXELS = 30  # depth components below this are stray: the reference's sample has some of 1-20 px in each view
 PLAUSIBLE_COVERAGE = (0.0005, 0.98)
 _WORK_SIZE = 1024
@@ -48,7 +49,7 @@ def mask_with_source(view: View) -> MaskResult:
 def _mask_with_source(view: View) -> MaskResult:
     if view.mask is not None:
         return MaskResult(view.mask, "given")
-    silhouette = None if view.depth is None else resized_mask(depth_mask(view), view.size)
+    silhouette = None if view.depth is None else resized_mask(depth_silhouette(view), view.size)
     mask = background_mask(view.rgb, silhouette)
     if PLAUSIBLE_COVERAGE[0] <= mask.mean() <= PLAUSIBLE_COVERAGE[1]:
         return MaskResult(mask, "background")
@@ -62,6 +63,19 @@ def depth_mask(view: View) -> Bool[np.ndarray, "h w"]:
     if view.depth is None:
         raise ValueError(f"view {view.name} has no depth")
     return drop_specks(view.depth.valid)
+
+
+def depth_silhouette(view: View) -> Bool[np.ndarray, "h w"]:
+    """What the depth shows of the object, at the depth's size, without specks and pinholes."""
+    return fill_pinholes(depth_mask(view))
+
+
+def fill_pinholes(mask: Bool[np.ndarray, "h w"], most: int = PINHOLE_PIXELS) -> Bool[np.ndarray, "h w"]:
+    """The mask without holes (4-connected) of at most ``most`` pixels: a sensor lost those, they are no way through."""
+    holes, count = _ndimage().label(np.logical_not(mask))
+    if count < 2:
+        return mask
+    return mask | (np.bincount(holes.ravel())[holes] <= most)
 
 
 def drop_specks(mask: Bool[np.ndarray, "h w"], least: int = STRAY_PIXELS) -> Bool[np.ndarray, "h w"]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.capture.capture import Capture, Finding, View
-from meshwright.capture.masks import depth_mask, mask_with_source
+from meshwright.capture.masks import depth_mask, depth_silhouette, mask_with_source
 from meshwright.capture.measures import border_share, exposure, sharpness, silhouette_overlap
 from meshwright.capture.viewcheck import mask_findings
 
@@ -216,7 +216,7 @@ def _depth_info(view: View, solved_scale: float | None) -> DepthInfo | None:
 def _silhouette_info(view: View, mask: np.ndarray) -> SilhouetteInfo | None:
     if view.depth is None:
         return None
-    overlap = silhouette_overlap(mask, depth_mask(view))
+    overlap = silhouette_overlap(mask, depth_silhouette(view))
     return SilhouetteInfo(
         iou=round(overlap.iou, 4),
         aligned_iou=round(overlap.aligned_iou, 4),

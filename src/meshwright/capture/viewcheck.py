@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 
 from meshwright.capture.capture import Capture, Finding, Severity, View
-from meshwright.capture.masks import STRAY_PIXELS, depth_mask, mask_with_source
+from meshwright.capture.masks import STRAY_PIXELS, depth_mask, depth_silhouette, mask_with_source
 from meshwright.capture.measures import (
     border_share,
     exposure,
@@ -102,7 +102,7 @@ def _exposure_findings(view: View, mask: np.ndarray) -> list[Finding]:
 def _overlap_findings(view: View, mask: np.ndarray) -> list[Finding]:
     if view.depth is None:
         return []
-    overlap = silhouette_overlap(mask, depth_mask(view))
+    overlap = silhouette_overlap(mask, depth_silhouette(view))
     if overlap.aligned_iou < LOW_ALIGNED_IOU:
         text = f"image and depth show different silhouettes (IoU {overlap.iou:.2f}, {overlap.aligned_iou:.2f} aligned)"
         return [
