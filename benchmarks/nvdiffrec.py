@@ -3,7 +3,7 @@
     python benchmarks/nvdiffrec.py DIR [--only NAME ...] [--depth given noisy withheld]
 
 Both engines run in jobs of their own, scored by the set's tools/evaluate.py (evalset.py). Without depth fusion is the
-silhouette hull.
+silhouette hull. IoU is that of novel views, input IoU that of the views that the job was given (quality.json).
 """
 
 from __future__ import annotations
@@ -17,17 +17,31 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-KEYS = {"fg_psnr": "fg PSNR", "mask_iou": "IoU", "f_half": "vis F 0.5 %", "normals": "vis NC", "chamfer": "vis CD x100"}
+KEYS = {
+    "fg_psnr": "fg PSNR",
+    "mask_iou": "IoU",
+    "input_iou": "input IoU",
+    "f_half": "vis F 0.5 %",
+    "normals": "vis NC",
+    "chamfer": "vis CD x100",
+}
 
 
 def rows(folder: Path, engine: str, depth: str, only: list[str]) -> dict[str, dict[str, Any]]:
     """A row of figures for each case."""
     with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "report.json"
+        report, kept = Path(scratch) / "report.json", Path(scratch) / "kept"
         words = [sys.executable, str(HERE / "evalset.py"), str(folder), "--engine", engine, "--depth", depth]
-        words += ["--json", str(report), *(["--only", *only] if only else [])]
+        words += ["--json", str(report), "--keep", str(kept), *(["--only", *only] if only else [])]
         subprocess.run(words, check=False, stdout=subprocess.DEVNULL)  # a case that fails is a row
-        return {row["case"]: row for row in json.loads(report.read_text())["rows"]}
+        table = {row["case"]: row for row in json.loads(report.read_text())["rows"]}
+        return {case: {**row, "input_iou": input_iou(kept / f"result-{case}" / engine)} for case, row in table.items()}
+
+
+def input_iou(result: Path) -> float | None:
+    """The mean mask IoU of the input views, as the job itself measured it; None if the case failed."""
+    report = result / "quality.json"
+    return json.loads(report.read_text())["metrics"]["mask_iou"] if report.is_file() else None
 
 
 def main() -> None:

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from meshwright.engines.protocol import Engine, EngineOptions, EngineResult
 from meshwright.engines.registry import parse_options, ready_engine
 from meshwright.errors import EngineError, EngineUnavailable, MeshwrightError, OutOfMemory
 
 if TYPE_CHECKING:
     from meshwright.capture.calibrated import CalibratedCapture
+    from meshwright.geometry.mesh import TexturedMesh
     from meshwright.progress import Context
 
 
@@ -65,6 +68,7 @@ def run_engine(name: str, capture: CalibratedCapture, options: EngineOptions | N
     try:
         engine = ready_engine(name)
         result = engine.reconstruct(capture, options or engine.options_type(), context)
+        _require_sound(name, result.mesh)
     except MemoryError:
         error: MeshwrightError = OutOfMemory(
             f"The engine {name!r} ran out of memory.",
@@ -85,6 +89,24 @@ def run_engine(name: str, capture: CalibratedCapture, options: EngineOptions | N
     else:
         return EngineRun(name, used, time.monotonic() - began, result)
     return EngineRun(name, used, time.monotonic() - began, error=error)
+
+
+def _require_sound(name: str, mesh: TexturedMesh) -> None:
+    """A mesh that nothing can be measured on is this engine's failure; what else it must hold, the package checks."""
+    count = len(mesh.vertices)
+    if len(mesh.faces) == 0:
+        fault = "has no faces"
+    elif mesh.faces.min() < 0 or mesh.faces.max() >= count:
+        fault = "has a face that names a vertex that does not exist"
+    elif not np.isfinite(mesh.vertices).all():
+        fault = "has vertices that are not finite numbers"
+    else:
+        return
+    raise EngineError(
+        f"The mesh of the engine {name!r} {fault}.",
+        suggestion="This is a fault of the engine: try other options or another engine, and report it.",
+        reason="bad_output",
+    )
 
 
 def require_one(runs: Iterable[EngineRun]) -> None:

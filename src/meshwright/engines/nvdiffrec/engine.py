@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +16,10 @@ from meshwright.errors import EngineError, EngineUnavailable
 if TYPE_CHECKING:
     from meshwright.capture.calibrated import CalibratedCapture
     from meshwright.engines.nvdiffrec.refine import Refined
+    from meshwright.engines.nvdiffrec.start import Start
     from meshwright.engines.nvdiffrec.watch import Watch
     from meshwright.geometry.mesh import TexturedMesh
     from meshwright.progress import Context
-    from meshwright.surface.reconstruct import Surface
 
 HOW_TO_GET = "Install its extra: pip install 'meshwright[torch]'."
 MATERIAL = {
@@ -55,7 +54,7 @@ class NvdiffrecEngine:
             EngineError: there is neither depth nor a mask to start from, or the views agree on no surface.
             InputError: a checkpoint or previews cannot be written where they are to be.
         """
-        from meshwright.surface.reconstruct import SurfaceOptions, reconstruct_surface
+        from meshwright.engines.nvdiffrec.start import make_start
 
         assert isinstance(options, NvdiffrecOptions)
         began, device, notes = time.monotonic(), _device(options.device), ()
@@ -64,17 +63,16 @@ class NvdiffrecEngine:
         if options.cameras == "refine":
             with context.stage("cameras", 0.0, 0.15):
                 capture, notes = _gathered(capture, context)
-        with context.stage("start", 0.15 if options.cameras == "refine" else 0.0, 0.3):
-            surface_options = SurfaceOptions(faces=options.faces, resolution=options.resolution)
-            start = reconstruct_surface(capture, surface_options, context)
-        capture = _rescaled(capture, start)
+        until = began + SHAPE_SHARE * options.budget
+        with context.stage("begin", 0.15 if options.cameras == "refine" else 0.0, 0.3):
+            start = make_start(capture, options, device, until, context)
         with context.stage("shape", 0.3, 0.75):
-            refined = _refined(start, capture, options, device, began + SHAPE_SHARE * options.budget, context, watch)
+            refined = _refined(start, options, until, context, watch)
         with context.stage("texture", 0.75, 0.88):
-            mesh = _textured(refined, start, capture, options, context)
+            mesh = _textured(refined, start, options, context)
         with context.stage("appearance", 0.88, 1.0):
-            mesh, found = _appearance(mesh, start, capture, options, device, began + options.budget, context)
-        notes = (*notes, *_notes(refined, options), *found)
+            mesh, found = _appearance(mesh, start, options, device, began + options.budget, context)
+        notes = (*notes, *start.notes, *_notes(refined, start, options), *found)
         return EngineResult(mesh, notes, _assumptions(capture, device, options))
 
 
@@ -129,49 +127,27 @@ def _gathered(capture: CalibratedCapture, context: Context) -> tuple[CalibratedC
     return found.capture, found.notes or ("No view disagrees with the others: all cameras are as calibrated.",)
 
 
-def _rescaled(capture: CalibratedCapture, start: Surface) -> CalibratedCapture:
-    """The capture with the depths on which the views agree."""
-    return replace(
-        capture, views=tuple(view.rescaled(start.depth_factors.get(view.name, 1.0)) for view in capture.views)
-    )
-
-
 def _refined(
-    start: Surface,
-    capture: CalibratedCapture,
-    options: NvdiffrecOptions,
-    device: str,
-    deadline: float,
-    context: Context,
-    watch: Watch | None,
+    start: Start, options: NvdiffrecOptions, deadline: float, context: Context, watch: Watch | None
 ) -> Refined:
-    from meshwright.engines.nvdiffrec.observations import observe
     from meshwright.engines.nvdiffrec.refine import Checkpoint, refine
     from meshwright.engines.nvdiffrec.shape import ShapeProblem
 
-    problem = ShapeProblem(start.mesh, observe(capture, options.size, device))
-    saved = Checkpoint.of(Path(options.checkpoint), problem, options.rounds) if options.checkpoint else None
-    return refine(problem, options.rounds, context, deadline, saved, watch)
+    problem, rounds = ShapeProblem(start.mesh, start.seen), 0 if start.settled else options.rounds
+    saved = Checkpoint.of(Path(options.checkpoint), problem, rounds) if options.checkpoint else None
+    return refine(problem, rounds, context, deadline, saved, watch)
 
 
-def _textured(
-    refined: Refined, start: Surface, capture: CalibratedCapture, options: NvdiffrecOptions, context: Context
-) -> TexturedMesh:
+def _textured(refined: Refined, start: Start, options: NvdiffrecOptions, context: Context) -> TexturedMesh:
     from meshwright.surface.texture import TextureOptions, texture_mesh
 
     return texture_mesh(
-        refined.mesh, capture, TextureOptions(size=options.texture_size), context, invented=start.invented
+        refined.mesh, start.capture, TextureOptions(size=options.texture_size), context, invented=start.invented
     )
 
 
 def _appearance(
-    mesh: TexturedMesh,
-    start: Surface,
-    capture: CalibratedCapture,
-    options: NvdiffrecOptions,
-    device: str,
-    deadline: float,
-    context: Context,
+    mesh: TexturedMesh, start: Start, options: NvdiffrecOptions, device: str, deadline: float, context: Context
 ) -> tuple[TexturedMesh, tuple[str, ...]]:
     """The texture against the photos, then material and light where they are asked for and time is left."""
     from meshwright.engines.nvdiffrec.appearance import refine_texture
@@ -182,18 +158,20 @@ def _appearance(
     if time.monotonic() > deadline:
         return mesh, ()
     with context.stage("sharpen", 0.0, 0.3 if options.material == "pbr" else 1.0):
-        mesh = refine_texture(mesh, capture, options.size, options.texture_rounds, device, context)
+        mesh = refine_texture(mesh, start.capture, options.size, options.texture_rounds, device, context)
     if options.material == "unlit":
         return mesh, ()
     with context.stage("material", 0.3, 1.0), one_thread():
         mesh = bake_detail(mesh, start.fine)
         if time.monotonic() > deadline:
             return mesh, ("The budget left no time for material and light.",)
-        solved = solve_material(mesh, capture, options.size, options.material_rounds, device, context)
+        solved = solve_material(mesh, start.capture, options.size, options.material_rounds, device, context)
     return solved.mesh, solved.notes
 
 
-def _notes(refined: Refined, options: NvdiffrecOptions) -> tuple[str, ...]:
+def _notes(refined: Refined, start: Start, options: NvdiffrecOptions) -> tuple[str, ...]:
+    if start.settled:
+        return ()
     first, best = refined.misfits[0], refined.misfits[refined.best]
     gain = 1 - best.data / first.data if first.data else 0.0
     notes = [

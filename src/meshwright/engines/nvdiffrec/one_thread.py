@@ -1,4 +1,4 @@
-"""Small tensor operations on one core: several wait for each other longer than they work, above all on a busy machine."""
+"""Small tensor operations on one core: several wait for each other longer than they work, above all if it is busy."""
 
 from __future__ import annotations
 

@@ -13,6 +13,11 @@ class NvdiffrecOptions(EngineOptions):
     """Options of the nvdiffrec engine."""
 
     resolution: int = Field(default=256, ge=32, le=1024, description="Voxels of the start, along the longest side.")
+    start: Literal["auto", "surface", "volume", "sphere"] = Field(
+        default="auto",
+        description="What the shape starts from: fusion's surface, one on a grid made of it, one on a grid made of a"
+        " sphere; auto takes the surface where there is depth and the grid where there are outlines alone.",
+    )
     size: int = Field(
         default=1024,
         ge=64,
