@@ -1,4 +1,4 @@
-"""Writes what the pages can take from the code: verbs, exit codes, error reasons, findings, limits, engine options.
+"""Writes what the pages can take from the code: verbs, exits, errors, findings, limits, engine options, settings.
 
 `make docs` runs it; tests/project/test_docs.py fails where a page is behind the code. A page marks the place with
 ``<!-- generated: NAME -->`` and ``<!-- end -->``.
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 SRC = DOCS.parent / "src" / "meshwright"
@@ -21,25 +22,31 @@ BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def verbs() -> str:
-    """Every verb with its arguments and options."""
+    """Every verb with its arguments and options; the actions of a group (`jobs list`) one by one."""
     from meshwright.cli.main import VERBS, load_verb
 
     sections: list[str] = []
     for name in VERBS:
         command = load_verb(name)
-        usage = " ".join(
-            [
-                f"meshwright {name}",
-                *(
-                    f"[{p.name.upper()}]" if not p.required else p.name.upper()
-                    for p in command.params
-                    if p.param_type_name == "argument"
-                ),
-            ]
-        )
-        sections += [f"## `{name}`\n", (command.help or "").strip() + "\n", f"```text\n{usage} [OPTIONS]\n```\n"]
-        sections.append(table(("option", "meaning"), [row for p in command.params if (row := _parameter(p))]))
+        sections += [f"## `{name}`\n", (command.help or "").strip() + "\n"]
+        actions = getattr(command, "commands", None)
+        if actions is None:
+            sections += _usage(name, command)
+        for action in (actions or {}).values():
+            sections += [f"### `{name} {action.name}`\n", (action.help or "").strip() + "\n"]
+            sections += _usage(f"{name} {action.name}", action)
     return "\n".join(sections)
+
+
+def _usage(name: str, command: Any) -> list[str]:
+    arguments = [
+        p.name.upper() if p.required else f"[{p.name.upper()}]"
+        for p in command.params
+        if p.param_type_name == "argument"
+    ]
+    usage = " ".join([f"meshwright {name}", *arguments])
+    rows = [row for p in command.params if (row := _parameter(p))]
+    return [f"```text\n{usage} [OPTIONS]\n```\n", table(("option", "meaning"), rows)]
 
 
 def _parameter(parameter: object) -> tuple[str, str] | None:
@@ -68,12 +75,12 @@ def codes() -> str:
 
 
 def error_classes() -> list[type[Exception]]:
-    """The whole error tree, root first."""
+    """The whole error tree, root first; kinds that a part of the service makes for its own use are left out."""
     from meshwright.errors import MeshwrightError
 
     found = [MeshwrightError]
     for kind in found:
-        found += kind.__subclasses__()
+        found += [kind for kind in kind.__subclasses__() if kind.__module__ == MeshwrightError.__module__]
     return found
 
 
@@ -102,6 +109,24 @@ def limits() -> str:
         for f in dataclasses.fields(Limits)
     ]
     return table(("limit", "default", "meaning"), rows)
+
+
+def settings() -> str:
+    """Every setting of the service, from its own class."""
+    from meshwright.service.settings import Settings
+
+    rows: list[tuple[str, ...]] = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if hasattr(default, "get_secret_value"):
+            default = default.get_secret_value()
+        shown = (
+            f"`{default:,}`" if isinstance(default, int | float) and not isinstance(default, bool) else f"`{default}`"
+        )
+        rows.append(
+            (f"`MESHWRIGHT_{name.upper()}`", shown if default not in ("", None) else "", field.description or "")
+        )
+    return table(("variable", "default", "meaning"), rows)
 
 
 def engines() -> str:
@@ -188,11 +213,24 @@ def _passed(site: Site, inner: Function) -> Names:
 
 def error_reasons() -> Iterator[tuple[str, str, str, str]]:
     """(reason, code, message, suggestion) of every error that is raised with a reason that can be read off."""
-    by_name = {kind.__name__: kind.code for kind in error_classes()}
+    by_name = _codes_by_class()
     for site in sites():
         if site.name in by_name:
             for reason in choices(site.argument("reason", 99), site):
                 yield reason, by_name[site.name], site.text("message", 0), site.text("suggestion")
+
+
+@functools.cache
+def _codes_by_class() -> Names:
+    """The code of each error class, those too that a part of the service derives for its own use."""
+    found = {kind.__name__: kind.code for kind in error_classes()}
+    for path in sorted(SRC.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and node.name not in found:
+                bases = [found[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in found]
+                if bases:
+                    found[node.name] = bases[0]
+    return found
 
 
 def finding_codes() -> Iterator[tuple[str, str, str]]:
@@ -248,7 +286,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "verbs": verbs, "exits": exits, "codes": codes, "reasons": reasons, "findings": findings, "limits": limits,
-    "engines": engines,
+    "engines": engines, "settings": settings,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -33,23 +34,37 @@ def test_a_page_is_not_behind_the_code(page: Path, generate: ModuleType) -> None
     assert generate.renewed(page) == page.read_text(), "run: make docs"
 
 
-def test_every_verb_and_option_is_documented() -> None:
+def commands() -> dict[str, Any]:
+    """Every command by its words: the verbs, and the actions of those that are groups."""
     from meshwright.cli.main import VERBS, load_verb
 
-    text = (DOCS / "cli.md").read_text()
+    found: dict[str, Any] = {}
     for verb in VERBS:
-        assert f"## `{verb}`" in text
-        for parameter in load_verb(verb).params:
+        found[verb] = load_verb(verb)
+        actions = getattr(found[verb], "commands", {})
+        found.update({f"{verb} {action.name}": action for action in actions.values()})
+    return found
+
+
+def test_every_verb_and_option_is_documented() -> None:
+    text = (DOCS / "cli.md").read_text()
+    for words, command in commands().items():
+        assert f"## `{words}`" in text
+        for parameter in command.params:
             assert all(
                 f"`{option}`" in text for option in parameter.opts if option.startswith("--") and option != "--help"
             )
 
 
 def test_every_option_has_a_help_text() -> None:
-    from meshwright.cli.main import VERBS, load_verb
-
-    bare = [(verb, p.name) for verb in VERBS for p in load_verb(verb).params if not getattr(p, "help", None)]
+    bare = [(words, p.name) for words, c in commands().items() for p in c.params if not getattr(p, "help", None)]
     assert bare == []
+
+
+def test_every_setting_has_a_meaning() -> None:
+    from meshwright.service.settings import Settings
+
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
 def test_every_error_code_is_documented(generate: ModuleType) -> None:

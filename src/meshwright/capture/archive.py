@@ -7,6 +7,7 @@ zip-slip, bombs (flat, overlapping, lying), twins, links and encryption are each
 
 from __future__ import annotations
 
+import mmap
 import stat
 import struct
 import zlib
@@ -40,13 +41,13 @@ class Entry:
 class ZipFiles:
     """The files of a ZIP archive. Raises `InvalidFileFormat` (``archive_*`` reasons) where its structure is not plain.
 
-    The whole archive is held in memory (it is at most ``limits.capture_bytes``); nothing is written to disk.
+    The whole archive is held in memory (it is at most ``limits.capture_bytes``); nothing is written to disk. With
+    ``mapped`` it stays on disk instead: only for a file that nobody else can shorten meanwhile.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits, *, mapped: bool = False) -> None:
         self.limits, self.budget = limits, ByteBudget(limits)
-        with path.open("rb") as stream:
-            self.data = stream.read(limits.capture_bytes + 1)
+        self.data = _mapped(path) if mapped else _held(path, limits.capture_bytes + 1)
         if len(self.data) > limits.capture_bytes:
             raise too_large(path.name, limits.capture_bytes)
         entries = _read_directory(self.data, limits)
@@ -81,6 +82,18 @@ def bad_archive(reason: str, message: str, entry: str | None = None) -> InvalidF
     )
 
 
+def _held(path: Path, count: int) -> bytes | mmap.mmap:
+    with path.open("rb") as stream:
+        return stream.read(count)
+
+
+def _mapped(path: Path) -> bytes | mmap.mmap:
+    if not path.stat().st_size:
+        return b""
+    with path.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def _inflate(entry: Entry, packed: memoryview, limit: int) -> bytes:
     inflater, parts, count = zlib.decompressobj(-15), [], 0
     try:
@@ -100,7 +113,7 @@ def _inflate(entry: Entry, packed: memoryview, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _read_directory(data: bytes, limits: Limits) -> list[Entry]:
+def _read_directory(data: bytes | mmap.mmap, limits: Limits) -> list[Entry]:
     """All entries of the central directory; the directory must end where the end record begins."""
     end = data.rfind(_END, max(0, len(data) - _END_SIZE - _MAX_COMMENT))
     if end < 0 or len(data) < end + _END_SIZE:
@@ -127,7 +140,7 @@ def _read_directory(data: bytes, limits: Limits) -> list[Entry]:
     return entries
 
 
-def _read_entry(data: bytes, at: int, end: int) -> tuple[Entry, int]:
+def _read_entry(data: bytes | mmap.mmap, at: int, end: int) -> tuple[Entry, int]:
     if data[at : at + 4] != _CENTRAL or at + _CENTRAL_SIZE > end:
         raise bad_archive("corrupt", "The archive's directory is damaged.")
     fields = struct.unpack("<6H3L5H2L", data[at + 4 : at + _CENTRAL_SIZE])
@@ -162,7 +175,7 @@ def _decoded_name(raw: bytes, utf8: bool) -> str:
         return raw.decode("cp437")
 
 
-def _checked_layout(data: bytes, entries: list[Entry]) -> dict[str, tuple[int, int]]:
+def _checked_layout(data: bytes | mmap.mmap, entries: list[Entry]) -> dict[str, tuple[int, int]]:
     """Where each entry's packed bytes lie. Local headers must repeat the names, and nothing may overlap."""
     spans: dict[str, tuple[int, int]] = {}
     reached = 0

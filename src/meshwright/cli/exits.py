@@ -10,6 +10,7 @@ from meshwright.errors import (
     IncompleteResults,
     InputError,
     MeshwrightError,
+    ServiceError,
 )
 
 OK = 0
@@ -25,6 +26,7 @@ BY_ERROR: tuple[tuple[type[MeshwrightError], int], ...] = (
     (EngineError, 5),
     (IncompleteResults, 6),
     (DiskFull, 7),
+    (ServiceError, 9),
     (Cancelled, CANCELLED),
 )
 
@@ -34,9 +36,12 @@ MEANINGS: dict[int, str] = {
     USAGE: "The command line is wrong: an unknown verb or option, a missing argument.",
     3: "The input cannot be used: VALIDATION_FAILED, FILE_TOO_LARGE, INVALID_FILE_FORMAT, INVALID_FILE_COUNT.",
     4: "The engine is not installed or cannot run here: ENGINE_UNAVAILABLE.",
-    5: "The engine failed: MODEL_FAILED, MODEL_CONVERGENCE_FAILED, MEMORY_EXHAUSTED.",
+    5: "The engine failed: MODEL_FAILED, MODEL_CONVERGENCE_FAILED, MEMORY_EXHAUSTED, MODEL_OOM, MODEL_VRAM_OOM, "
+    "GPU_UNAVAILABLE, ENGINE_CRASHED, ENGINE_TIMEOUT.",
     6: "A result is incomplete or does not match its hashes or metrics: INCOMPLETE_RESULTS.",
     7: "The disk is full: DISK_FULL.",
+    9: "The service cannot be reached, or refused: JOB_NOT_FOUND, JOB_NOT_READY, JOB_EXPIRED, IDEMPOTENCY_CONFLICT, "
+    "RATE_LIMITED, UNAUTHORIZED, FORBIDDEN.",
     BELOW_WANTED: "The result was written, but its verdict is at or below the one named by `--fail-on`.",
     CANCELLED: "Stopped by Ctrl-C or SIGTERM; nothing half-written is left.",
 }

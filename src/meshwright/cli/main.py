@@ -17,8 +17,11 @@ from meshwright.cli.exits import INTERNAL, OK, exit_code
 from meshwright.cli.output import show_error, show_internal_error, stderr
 from meshwright.errors import Cancelled, DiskFull, InputError, MeshwrightError
 
-# Each verb is the function of that name in the module of that name, in the order of a first day's work.
-VERBS = ("sample", "inspect", "reconstruct", "assess", "verify", "bench", "engines", "models")
+# Each verb is the function (or group) of that name in the module of that name, in the order of a first day's work.
+VERBS = (
+    *("sample", "inspect", "reconstruct", "assess", "verify", "bench", "engines", "models"),
+    *("serve", "worker", "jobs", "keys"),
+)
 
 
 class VerbGroup(TyperGroup):
@@ -46,8 +49,10 @@ class VerbGroup(TyperGroup):
 
 
 def load_verb(name: str) -> Any:
-    """Import one verb and make its command."""
+    """Import one verb and make its command; a verb with actions of its own (`jobs list`) is a group already."""
     function = getattr(importlib.import_module(f"meshwright.cli.{name}"), name)
+    if isinstance(function, typer.Typer):
+        return typer.main.get_command(function)
     single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     single.command(name)(function)
     return typer.main.get_command(single)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -59,6 +59,14 @@ def progress_context(*, as_json: bool, quiet: bool) -> Generator[Context]:
                 on_progress=lambda event: bar.update(task, completed=event.fraction, description=_says(event))
             )
             bar.update(task, completed=1.0, description="done")
+
+
+@contextmanager
+def progress_bar() -> Generator[Callable[[float, str], None]]:
+    """A progress bar for work elsewhere: call what it gives with the fraction and a text."""
+    with _bar() as bar:
+        task = bar.add_task("queued", total=1.0)
+        yield lambda fraction, says: bar.update(task, completed=fraction, description=Text(says).plain)
 
 
 class Remark(Protocol):

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="Broker of the celery queue.")
 
     # jobs
+    gpu_jobs: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Send jobs that a GPU speeds up to GPU workers; auto: where this machine has one."
+    )
     lease_s: float = Field(default=30.0, gt=0, description="A worker silent for this long has lost its job.")
     heartbeat_s: float = Field(default=10.0, gt=0, description="Seconds between a worker's signs of life.")
     poll_s: float = Field(default=0.5, gt=0, description="Seconds between looks for work of the embedded queue.")
@@ -60,12 +63,17 @@ class Settings(BaseSettings):
     head_s: float = Field(default=10.0, gt=0, description="Longest time a request's head may take.")
 
     # access
+    key_secret: SecretStr = Field(
+        default=SecretStr(""), description="Keys the hashes of API keys; empty makes one, kept in the database."
+    )
     rate_per_minute: int = Field(default=600, ge=1, description="Requests a minute for each key (or address).")
     submits_per_minute: int = Field(default=120, ge=1, description="Submitted jobs a minute for each key (or address).")
     storage_quota_bytes: int = Field(default=0, ge=0, description="Stored bytes for each tenant; 0 is no limit.")
 
     # webhooks
-    webhook_secret: SecretStr = Field(default=SecretStr(""), description="Signs webhooks (whsec_...); empty makes one.")
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""), description="Signs all webhooks (whsec_...); empty makes one a tenant."
+    )
     webhook_private: bool = Field(default=False, description="Allow webhooks to private and loopback addresses.")
     webhook_tries: int = Field(default=10, ge=1, description="Tries of a delivery, over 24 hours.")
     webhook_timeout_s: float = Field(default=15.0, gt=0, description="Longest wait for a webhook's answer.")

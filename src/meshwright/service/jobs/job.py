@@ -124,6 +124,14 @@ class Job:
     peak_memory_bytes: int | None
     outcome: Outcome | None
     queue_position: int | None = None  # 1 is next; only while queued, and only where it was asked for
+    retention_s: float | None = None  # how long its result is kept after its end; None: the service's
+    expired_at: datetime | None = None  # since when its files are not given out
+    deleted_at: datetime | None = None  # the same, because the client asked for it
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its files are not given out any more; its row stays."""
+        return self.expired_at is not None or self.deleted_at is not None
 
     @property
     def progress(self) -> int:

@@ -1,0 +1,157 @@
+"""A job of a service, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from meshwright.client.calls import Call, cancel_call, job_path, retry_call
+from meshwright.client.download import unpack
+from meshwright.client.errors import error_of_job
+from meshwright.client.models import JobEvent, JobInfo, JobProgress
+from meshwright.client.sse import decode_async
+from meshwright.client.watch import Watch
+
+if TYPE_CHECKING:
+    from meshwright.client.aio import AsyncClient
+
+
+class AsyncRemoteJob:
+    """A job as it was last seen (``info``); `refresh` looks again."""
+
+    def __init__(self, client: AsyncClient, info: JobInfo) -> None:
+        self.client = client
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"AsyncRemoteJob({self.id!r}, {self.status!r})"
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.info.id
+
+    @property
+    def status(self) -> str:
+        """``queued``, ``processing``, ``completed``, ``failed`` or ``cancelled``, when it was last seen."""
+        return self.info.status
+
+    @property
+    def verdict(self) -> str | None:
+        """``normal``, ``warning`` or ``failure`` of a completed job."""
+        return self.info.verdict
+
+    async def refresh(self) -> JobInfo:
+        """Ask the service again."""
+        self.info = JobInfo.model_validate((await self.client.call(Call("GET", job_path(self.id)))).json())
+        return self.info
+
+    async def wait(
+        self,
+        on_progress: Callable[[JobProgress], object] | None = None,
+        *,
+        timeout_s: float | None = None,
+        check: bool = True,
+    ) -> AsyncRemoteJob:
+        """Wait for the end of the job; returns itself.
+
+        Raises:
+            MeshwrightError: the job's own error, when it failed or was cancelled (not with ``check=False``).
+            ServiceError: reason ``wait_timeout``; the job goes on.
+        """
+        async for progress in self.watch(timeout_s=timeout_s):
+            if on_progress is not None:
+                on_progress(progress)
+        error = error_of_job(self.info) if check else None
+        if error is not None:
+            raise error
+        return self
+
+    async def watch(self, *, timeout_s: float | None = None) -> AsyncIterator[JobProgress]:
+        """Progress until the job has ended: live where the service streams it, else by asking now and then."""
+        watch = Watch(timeout_s)
+        while True:
+            if watch.can_stream:
+                async with aclosing(self._events(watch)) as events:
+                    async for event in events:
+                        progress = watch.see_event(event)
+                        if watch.is_over:
+                            break
+                        if progress is not None:
+                            yield progress
+                        watch.check_time()
+            progress = watch.see_info(await self.refresh())
+            if self.info.is_final:
+                yield watch.latest
+                return
+            if progress is not None:
+                yield progress
+            await asyncio.sleep(watch.pause())
+
+    async def events(self, after: int = 0) -> AsyncIterator[JobEvent]:
+        """The job's history from after an event's id, log lines too, as far as one connection brings it."""
+        watch = Watch(None)
+        watch.last_id = after
+        async for event in self._events(watch):
+            yield event
+
+    async def _events(self, watch: Watch) -> AsyncGenerator[JobEvent]:
+        """Events of one connection; nothing where there is no stream, and an end where it breaks."""
+        try:
+            async with self.client.stream(job_path(self.id, "events"), watch.headers(), watch.timeout()) as response:
+                if watch.see_answer(response):
+                    async for event in decode_async(response.aiter_lines()):
+                        yield event
+        except httpx.TransportError:
+            return
+
+    async def download(self, out: str | Path, *, overwrite: bool = False) -> Path:
+        """Download the result: as a ZIP where ``out`` ends in .zip, else unpacked into that folder."""
+        from meshwright.package.staging import check_replaceable, staged_file
+
+        target = Path(out)
+        is_folder = target.suffix.lower() != ".zip"
+        if is_folder:
+            check_replaceable(target.absolute(), overwrite=overwrite)
+        archive = target.with_name(f".{target.name}.zip") if is_folder else target
+        try:
+            with staged_file(archive) as temporary:
+                await self.client.fetch(job_path(self.id, "download"), temporary)
+            if is_folder:
+                await asyncio.to_thread(unpack, archive, target, overwrite=overwrite)
+        finally:
+            if is_folder:
+                archive.unlink(missing_ok=True)
+        return target
+
+    async def artifact(self, path: str, out: str | Path) -> Path:
+        """Download one file of the result, e.g. ``fusion/mesh.glb``."""
+        from meshwright.package.staging import staged_file
+
+        with staged_file(out) as temporary:
+            await self.client.fetch(job_path(self.id, "artifacts", path), temporary)
+        return Path(out)
+
+    async def cancel(self) -> JobInfo:
+        """Stop the job, for good: both steps, the request and its confirmation.
+
+        A running engine has a few seconds to end; `wait` with ``check=False`` waits for that.
+        """
+        for confirm in (False, True):
+            await self.client.call(cancel_call(self.id, confirm=confirm))
+        return await self.refresh()
+
+    async def retry(self, options: Mapping[str, Any] | None = None) -> AsyncRemoteJob:
+        """Run it again on the input it had, with other options where they are given."""
+        await self.client.call(retry_call(self.id, options))
+        await self.refresh()
+        return self
+
+    async def delete(self) -> None:
+        """Delete the job's files."""
+        await self.client.call(Call("DELETE", job_path(self.id)))

@@ -1,0 +1,1 @@
+"""Migrations of the database, in the wheel with the code that needs them."""

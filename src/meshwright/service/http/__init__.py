@@ -1,0 +1,1 @@
+"""The HTTP side: routes, schemas, errors, who may call."""
