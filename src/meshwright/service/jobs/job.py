@@ -27,8 +27,10 @@ class Status(StrEnum):
 
 
 def new_job_id() -> str:
-    """128 random bits, URL-safe, 22 characters."""
-    return secrets.token_urlsafe(16)
+    """128 random bits, URL-safe, 22 characters; none begins with a dash, which a shell takes for an option."""
+    while (job_id := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return job_id
 
 
 @dataclass(frozen=True)

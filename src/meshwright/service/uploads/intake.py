@@ -17,7 +17,7 @@ from meshwright.service.uploads.fields import Role
 from meshwright.service.uploads.gate import check_archive, check_folder
 from meshwright.service.uploads.naming import name_views, pair
 from meshwright.service.uploads.parts import ReceivedFile
-from meshwright.service.uploads.receive import Upload
+from meshwright.service.uploads.receive import Upload, disk_fault
 from meshwright.workers import mapped
 
 WRITERS = 6  # of one input: most of their time is waiting for the disk to confirm
@@ -93,10 +93,13 @@ def _stage_files(folder: Path, files: Sequence[ReceivedFile], limits: Limits) ->
             reason="no_views",
         )
     placed = _places(files, views)
-    for name, file in placed:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.path.rename(target)
+    try:
+        for name, file in placed:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.path.rename(target)
+    except OSError as error:
+        raise disk_fault(error) from error
     check_folder(folder, limits)
     failpoint("intake.staged")
     return StagedInput(

@@ -17,6 +17,7 @@ from meshwright.errors import DiskFull, InputError
 from meshwright.package.staging import NO_SPACE
 from meshwright.service.failpoints import failpoint
 from meshwright.service.settings import Settings
+from meshwright.service.storage.store import StorageUnavailable
 from meshwright.service.uploads.parts import PartLimits, PartReader, ReceivedFile, body_too_large
 
 BATCH_BYTES = 256 * 1024  # handed to a thread at once, so that the event loop never waits for the disk
@@ -70,7 +71,7 @@ async def receive(request: Request, settings: Settings, *, archives: int = 1) ->
 
     Raises:
         InputError, FileTooLarge, InvalidFileCount: see `PartReader`; reason ``content_type`` where it is no multipart.
-        DiskFull: when there is no room.
+        DiskFull, StorageUnavailable: when there is no room, or the disk fails.
         ClientDisconnect: the client went away.
     """
     limits = PartLimits.of(settings, archives)
@@ -115,16 +116,26 @@ async def _stream(request: Request, reader: PartReader) -> None:
         await run_in_threadpool(reader.feed, bytes(batch))
         reader.finish()
     except OSError as error:
-        if error.errno in NO_SPACE:
-            raise DiskFull(
-                "The service's disk is full.", suggestion="Try again later.", reason="upload", retry_after_s=60
-            ) from error
-        raise
+        raise disk_fault(error) from error
+
+
+def disk_fault(error: OSError) -> DiskFull | StorageUnavailable:
+    """What a disk that does not take an upload means to its client: nothing of it is kept, and it may try again."""
+    if error.errno in NO_SPACE:
+        return DiskFull("The service's disk is full.", suggestion="Try again later.", reason="upload", retry_after_s=60)
+    return StorageUnavailable(
+        "The service's disk failed while the upload was written.",
+        suggestion="Try again; if it stays so, the operator has to look at the disk.",
+        reason="storage_unavailable",
+    )
 
 
 def _new_folder(staging: Path) -> Path:
-    staging.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=staging))
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=staging))
+    except OSError as error:
+        raise disk_fault(error) from error
 
 
 def _boundary(request: Request) -> bytes:
@@ -144,4 +155,4 @@ def _declared_bytes(request: Request) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-__all__ = ["ClientDisconnect", "Upload", "check_space", "receive", "remove_leftovers", "staging_folder"]
+__all__ = ["ClientDisconnect", "Upload", "check_space", "disk_fault", "receive", "remove_leftovers", "staging_folder"]
