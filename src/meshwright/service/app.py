@@ -36,7 +36,7 @@ from meshwright.service.worker.start import open_queue
 
 ALL_OVER = (jobs, events, results, captures, health)
 ROUTERS = [
-    *((router, "") for router in (plain, versioned, retry_plain, retry_versioned, *ALL_OVER)),
+    *((router, "") for router in (*ALL_OVER, plain, versioned, retry_plain, retry_versioned)),
     *((router, "/v1") for router in ALL_OVER),
 ]
 EXPIRY_S = 30.0

@@ -79,7 +79,7 @@ def make_service(settings: Settings, database: Database, store: Store, queue: Qu
     )
 
 
-def service_of(request: Request) -> Service:
-    """The service that answers a request; a dependency."""
+async def service_of(request: Request) -> Service:
+    """The service that answers a request; a dependency, and no plain function: those each take a turn in a thread."""
     found: Service = request.app.state.service
     return found

@@ -75,6 +75,12 @@ class Database:
             yield session
 
     @contextmanager
+    def look(self) -> Generator[Connection]:
+        """The same as a bare connection: what is asked for all the time goes without the ORM's bookkeeping."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Generator[Session]:
         """A session whose changes are committed at the end of the block, or none of them.
 

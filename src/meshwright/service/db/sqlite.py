@@ -31,7 +31,7 @@ def sqlite_engine(url: URL, write_option: str, busy_s: float, *, json_serializer
         if connection.get_execution_options().get(write_option):
             _take_write_lock(connection, busy_s)
         else:
-            connection.exec_driver_sql("BEGIN")
+            _driver(connection).execute("BEGIN").close()  # touches no file yet, so that nothing can be in the way
 
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", begin)
@@ -51,7 +51,7 @@ def _take_write_lock(connection: Connection, busy_s: float) -> None:
 
     SQLite's own wait naps for up to 0.1 s, so that with a few busy processes one of them starves for seconds.
     """
-    driver: Any = connection.connection.driver_connection
+    driver = _driver(connection)
     deadline = time.monotonic() + busy_s
     driver.execute("PRAGMA busy_timeout = 0").close()
     try:
@@ -67,3 +67,7 @@ def _take_write_lock(connection: Connection, busy_s: float) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     finally:
         driver.execute(f"PRAGMA busy_timeout = {int(busy_s * 1000)}").close()
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection

@@ -16,7 +16,7 @@ from meshwright.service.parts import Service, service_of
 ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
-def checked_id(
+async def checked_id(
     job_id: Annotated[str, Path(description="The id of a job: 22 characters.", examples=[JOB_ID])],
 ) -> str:
     """The id, if it has the form of one; anything else names no job, and never reaches the storage.

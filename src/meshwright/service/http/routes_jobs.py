@@ -73,7 +73,7 @@ jobs.add_api_route("/jobs/", list_jobs, methods=["GET"], include_in_schema=False
 @jobs.get("/jobs/{job_id}", response_model=JobView, responses=errors(404), summary="Ask for a job")
 def get_job(job_id: JobId, service: Parts, caller: Reader) -> Response:
     """Where it stands: status, progress, stage, time left, and how it ended."""
-    return answer(job_view(_placed(service, service.repository.get(job_id, caller.tenant))))
+    return answer(job_view(service.repository.get_placed(job_id, caller.tenant)))
 
 
 @jobs.post(

@@ -61,7 +61,8 @@ class _Body:
         if self._ended:
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), self._idle_s)
+            async with asyncio.timeout(self._idle_s):
+                message = await self._receive()
         except TimeoutError:
             raise _too_slow(f"paused for more than {self._idle_s:g} s") from None
         self._count += len(message.get("body", b""))
@@ -86,7 +87,8 @@ class _Body:
         """Whether the body is at its end; one that is there already, or is none, is taken for read."""
         while not self._ended:
             try:
-                message = await asyncio.wait_for(self._receive(), 0.001)
+                async with asyncio.timeout(0.001):
+                    message = await self._receive()
             except TimeoutError:
                 return False
             self._count += len(message.get("body", b""))
@@ -99,7 +101,8 @@ class _Body:
         until, count = time.monotonic() + SWALLOW_S, 0
         while not self._ended and count < SWALLOW_BYTES and (left := until - time.monotonic()) > 0:
             try:
-                message = await asyncio.wait_for(self._receive(), left)
+                async with asyncio.timeout(left):
+                    message = await self._receive()
             except TimeoutError:
                 return
             count += len(message.get("body", b""))
@@ -107,7 +110,8 @@ class _Body:
 
     async def _write(self, message: Message) -> None:
         try:
-            await asyncio.wait_for(self._send(message), WRITE_S)
+            async with asyncio.timeout(WRITE_S):  # wait_for makes a task each time, up to Python 3.11
+                await self._send(message)
         except TimeoutError:
             raise ConnectionAbortedError("the client does not read its answer") from None
 

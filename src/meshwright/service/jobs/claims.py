@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from meshwright.service.db.tables import JobRow
@@ -20,6 +20,24 @@ LOAD = (  # running jobs by tenant; made once: to build it takes longer than to 
     .where(RUNNING.status == Status.PROCESSING)
     .group_by(RUNNING.tenant)
     .subquery()
+)
+AHEAD = (  # waiting jobs before one of the same device class, by tenant; made once for the same reason
+    select(JobRow.tenant, func.count())
+    .where(
+        JobRow.status == Status.QUEUED,
+        JobRow.device == bindparam("device"),
+        or_(
+            JobRow.priority > bindparam("priority"),
+            and_(
+                JobRow.priority == bindparam("priority"),
+                or_(
+                    JobRow.queued_at < bindparam("queued_at"),
+                    and_(JobRow.queued_at == bindparam("queued_at"), JobRow.id < bindparam("id")),
+                ),
+            ),
+        ),
+    )
+    .group_by(JobRow.tenant)
 )
 PASSED = Outcome(
     status=Status.FAILED,
@@ -96,18 +114,11 @@ def fail_overdue(session: Session, now: datetime, retention_s: float) -> int:
     return len(rows)
 
 
-def position(session: Session, row: JobRow) -> int | None:
+def position(connection: Connection, row: JobRow) -> int | None:
     """Its place among the waiting jobs of its device class, 1 being next, when tenants take turns."""
     if row.status != Status.QUEUED:
         return None
-    same_queue = and_(JobRow.status == Status.QUEUED, JobRow.device == row.device)
-    ahead = or_(
-        JobRow.priority > row.priority,
-        and_(JobRow.priority == row.priority, JobRow.queued_at < row.queued_at),
-        and_(JobRow.priority == row.priority, JobRow.queued_at == row.queued_at, JobRow.id < row.id),
-    )
-    own = session.scalar(select(func.count()).where(same_queue, JobRow.tenant == row.tenant, ahead)) or 0
-    others = session.scalars(
-        select(func.count()).where(same_queue, JobRow.tenant != row.tenant, ahead).group_by(JobRow.tenant)
-    )
-    return 1 + own + sum(min(count, own + 1) for count in others)
+    own_place = {"device": row.device, "priority": row.priority, "queued_at": row.queued_at, "id": row.id}
+    ahead: dict[str, int] = {tenant: count for tenant, count in connection.execute(AHEAD, own_place)}
+    own = ahead.pop(row.tenant, 0)
+    return 1 + own + sum(min(count, own + 1) for count in ahead.values())

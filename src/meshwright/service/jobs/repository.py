@@ -33,13 +33,19 @@ class JobRepository(Requests, Attempts):
         Raises:
             JobNotFound: there is none, or it is another tenant's.
         """
-        with self.database.read() as session:
-            return to_job(self._row(session, job_id, tenant))
+        with self.database.look() as connection:
+            return to_job(self._look(connection, job_id, tenant))
+
+    def get_placed(self, job_id: str, tenant: str) -> Job:
+        """The same, with its place in the queue while it waits."""
+        with self.database.look() as connection:
+            row = self._look(connection, job_id, tenant)
+            return to_job(row, claims.position(connection, row))
 
     def position(self, job_id: str) -> int | None:
         """Its place in the queue, 1 being next; None when it does not wait."""
-        with self.database.read() as session:
-            return claims.position(session, self._row(session, job_id, None))
+        with self.database.look() as connection:
+            return claims.position(connection, self._look(connection, job_id, None))
 
     def list(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,11 +17,13 @@ from obstore.store import S3Store as Bucket
 
 from meshwright.service.failpoints import failpoint
 from meshwright.service.storage.store import CHUNK_BYTES, Entry, StorageUnavailable, checked_key
+from meshwright.workers import mapped
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 DELETED_AT_ONCE = 1000  # S3's limit of one request
+WRITERS = 6  # of one input: most of their time is waiting for answers
 RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
 
@@ -49,6 +51,11 @@ class S3Store:
             obstore.put(self._bucket, checked_key(key), path)  # in parts when large; aborted when one fails
         self._check(key, path.stat().st_size)
         failpoint("storage.after_rename")
+
+    def take_files(self, files: Sequence[tuple[str, Path]]) -> None:
+        """See :class:`.store.Store`."""
+        for _ in mapped(lambda file: self.put_file(*file), files, WRITERS):
+            pass
 
     def put_bytes(self, key: str, data: bytes, *, create_only: bool = False) -> None:
         """See :class:`.store.Store`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -35,6 +35,13 @@ class Store(Protocol):
 
     def put_file(self, key: str, path: Path) -> None:
         """Store a file of this machine."""
+        ...
+
+    def take_files(self, files: Sequence[tuple[str, Path]]) -> None:
+        """Store files of this machine that nobody needs any more, by key; they may be gone from where they were.
+
+        When it returns, all of them are stored as by `put_file`; after an error some of them may be.
+        """
         ...
 
     def put_bytes(self, key: str, data: bytes, *, create_only: bool = False) -> None:

@@ -18,9 +18,7 @@ from meshwright.service.uploads.gate import check_archive, check_folder
 from meshwright.service.uploads.naming import name_views, pair
 from meshwright.service.uploads.parts import ReceivedFile
 from meshwright.service.uploads.receive import Upload, disk_fault
-from meshwright.workers import mapped
 
-WRITERS = 6  # of one input: most of their time is waiting for the disk to confirm
 ARCHIVE_NAME = "capture.zip"
 CAMERAS_NAME = "cameras.json"
 FOLDERS: dict[Role, str] = {"views": "multi_views", "depth": "depth_renders", "masks": "masks"}
@@ -73,11 +71,10 @@ def stage_archive(file: ReceivedFile, limits: Limits) -> StagedInput:
 
 
 def store_input(store: Store, job_id: str, staged: StagedInput) -> None:
-    """Put the files into storage; what a failure leaves there is removed again."""
+    """Move the files into storage; what a failure leaves there is removed again."""
     prefix = input_prefix(job_id)
     try:
-        for _ in mapped(lambda file: store.put_file(f"{prefix}/{file[0]}", file[1]), staged.files, WRITERS):
-            pass
+        store.take_files([(f"{prefix}/{name}", path) for name, path in staged.files])
     except BaseException:
         store.delete_prefix(f"jobs/{job_id}")
         raise
