@@ -109,59 +109,68 @@ async def submit(connection: Connection, parts: list[bytes]) -> tuple[int, bytes
 
 
 async def latency(fleet: Fleet, clients: int, seconds: float, figures: Figures) -> None:
-    """Clients that look at their job once a second, and submit another one every five."""
+    """Clients that each send a request a second, every fifth a capture, the others asking for their newest job.
+
+    When a request is sent is fixed beforehand, so that slow answers make the load no lighter.
+    """
     status: list[float] = []
     submits: list[float] = []
+    late: list[float] = []
     parts = form(small_capture(), model="fusion")
-    end = time.monotonic() + seconds
+    start = time.monotonic() + 0.5
 
     async def client(number: int) -> None:
-        connection = Connection(fleet.port)
-        await asyncio.sleep(number / clients)
-        job_id, round_ = "", 0
-        while time.monotonic() < end:
-            began = time.monotonic()
+        connection, job_id = Connection(fleet.port), ""
+        for round_ in range(int(seconds)):
+            due = start + round_ + number / clients
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            late.append(time.monotonic() - due)
             if round_ % 5 == number % 5 or not job_id:
                 code, body, took = await submit(connection, parts)
-                assert code == 200, body
                 job_id = json.loads(body)["job_id"]
                 submits.append(took)
             else:
                 code, body, took = await connection.ask("GET", f"/jobs/{job_id}")
-                assert code == 200, body
                 status.append(took)
-            round_ += 1
-            await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - began)))
+            assert code == 200, body
         connection.close()
 
     await asyncio.gather(*(client(n) for n in range(clients)))
-    figures.add(f"status p50 ({len(status)})", quantile(status, 0.5) * 1e3, "ms")
-    figures.add("status p99", quantile(status, 0.99) * 1e3, "ms", 30)
-    figures.add(f"submit after the upload p50 ({len(submits)})", quantile(submits, 0.5) * 1e3, "ms")
-    figures.add("submit after the upload p99", quantile(submits, 0.99) * 1e3, "ms", 100)
+    rates = f"{len(status) / seconds:.0f} status and {len(submits) / seconds:.0f} submits a second"
+    print(f"{'load':>46}  {clients} clients, each a request a second: {rates}, beside a worker with two jobs at once")
+    add_latencies(figures, f"status ({len(status)})", status, 30)
+    add_latencies(figures, f"submit after the upload ({len(submits)})", submits, 100)
+    figures.add("sent later than planned p99", quantile(late, 0.99) * 1e3, "ms")
 
 
 async def saturation(fleet: Fleet, clients: int, seconds: float, figures: Figures) -> None:
-    """The same clients without a pause: what the process can answer at most."""
+    """The same clients without a pause: what the process can answer at most, and how long each then waits."""
     connection = Connection(fleet.port)
     _, body, _ = await submit(connection, form(small_capture(), model="fusion"))
     path = f"/jobs/{json.loads(body)['job_id']}"
     connection.close()
-    for name, ask in (("status", "status"), ("submits", "submit")):
-        count, end = 0, time.monotonic() + seconds
-
-        async def client(ask: str = ask, end: float = end) -> int:
-            own, done, parts = Connection(fleet.port), 0, form(small_capture(), model="fusion")
-            while time.monotonic() < end:
-                code, _, _ = await (own.ask("GET", path) if ask == "status" else submit(own, parts))
-                assert code == 200
-                done += 1
-            own.close()
-            return done
-
+    print(f"{'load':>46}  {clients} clients without a pause, all status, then all submits; no worker")
+    for ask in ("status", "submit"):
+        took: list[float] = []
         began = time.monotonic()
-        count = sum(await asyncio.gather(*(client() for _ in range(clients))))
-        figures.add(f"{name} without a pause", count / (time.monotonic() - began), "a second")
+
+        async def client(ask: str = ask, end: float = began + seconds, took: list[float] = took) -> None:
+            own, parts = Connection(fleet.port), form(small_capture(), model="fusion")
+            while time.monotonic() < end:
+                code, _, one = await (own.ask("GET", path) if ask == "status" else submit(own, parts))
+                assert code == 200
+                took.append(one)
+            own.close()
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+        figures.add(f"{ask} without a pause", len(took) / (time.monotonic() - began), "a second")
+        add_latencies(figures, f"{ask} without a pause", took)
+
+
+def add_latencies(figures: Figures, name: str, took: list[float], bound: float | None = None) -> None:
+    """Median and 99th percentile; the bound is the latter's."""
+    figures.add(f"{name} p50", quantile(took, 0.5) * 1e3, "ms")
+    figures.add(f"{name} p99", quantile(took, 0.99) * 1e3, "ms", bound)
 
 
 def throughput(folder: Path, queue: str, figures: Figures) -> None:

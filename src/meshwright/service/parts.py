@@ -17,7 +17,7 @@ from meshwright.service.health.gpu import GpuProbe
 from meshwright.service.health.metrics import Metrics
 from meshwright.service.jobs.repository import JobRepository
 from meshwright.service.queue.protocol import Queue
-from meshwright.service.settings import Settings
+from meshwright.service.settings import MIB, Settings
 from meshwright.service.storage.publish import Checker
 from meshwright.service.storage.store import Store
 from meshwright.service.uploads.gate import capture_limits
@@ -25,7 +25,8 @@ from meshwright.service.uploads.inspector import Inspector
 from meshwright.service.uploads.slots import Slots
 
 Found = TypeVar("Found")
-GATES = 2  # captures looked at at once: each may hold one image in memory, twice
+GATES = 2  # captures looked at at once
+LARGE_BYTES = 16 * MIB  # of those above it one at a time: each may hold one image in memory, four times
 DISKS = 8  # inputs stored at once
 STREAMS = 256  # event streams of one process
 
@@ -47,12 +48,13 @@ class Service:
     streams: Slots
     limits: Limits
     gates: anyio.CapacityLimiter
+    large: anyio.CapacityLimiter
     disks: anyio.CapacityLimiter
     draining: threading.Event = field(default_factory=threading.Event)
 
-    async def gate(self, work: Callable[[], Found]) -> Found:
+    async def gate(self, work: Callable[[], Found], size: int) -> Found:
         """Run what looks at captures in a thread, few at once and apart from those that answer other routes."""
-        return await anyio.to_thread.run_sync(work, limiter=self.gates)
+        return await anyio.to_thread.run_sync(work, limiter=self.large if size > LARGE_BYTES else self.gates)
 
     async def disk(self, work: Callable[[], Found]) -> Found:
         """The same for what writes inputs into storage."""
@@ -75,6 +77,7 @@ def make_service(settings: Settings, database: Database, store: Store, queue: Qu
         streams=Slots(STREAMS),
         limits=capture_limits(settings),
         gates=anyio.CapacityLimiter(GATES),
+        large=anyio.CapacityLimiter(1),
         disks=anyio.CapacityLimiter(DISKS),
     )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import socket
+import sys
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -15,8 +18,11 @@ from meshwright.service.companion import Companion, worker_command
 from meshwright.service.db import Database, upgrade
 from meshwright.service.health.gpu import GpuProbe
 from meshwright.service.http.protocol import server_config
-from meshwright.service.settings import Settings
+from meshwright.service.settings import MIB, Settings
 from meshwright.service.storage import open_store
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
+SWITCH_S = 0.001  # how long the event loop waits for a thread that computes
 
 
 class Server(uvicorn.Server):
@@ -33,6 +39,7 @@ class Server(uvicorn.Server):
 
 def run_server(settings: Settings, sock: socket.socket, *, with_worker: bool) -> None:
     """Serve on an open socket until SIGTERM or SIGINT; `prepare` comes before."""
+    _tune()
     server = Server(server_config(create_app(settings), settings))
     companion = _companion(settings) if with_worker else None
     if companion is not None:
@@ -66,3 +73,15 @@ def _companion(settings: Settings) -> Companion:
     has_gpu = settings.gpu_jobs != "off" and bool(GpuProbe().gpus())
     devices = ("cpu", "cuda") if has_gpu else ("cpu",)
     return Companion(worker_command(devices), {"MESHWRIGHT_DATA_DIR": str(settings.data_dir.absolute())})
+
+
+def _tune() -> None:
+    """Let answers wait less for the threads that take uploads, and give the memory of large images back at once.
+
+    Without the latter glibc keeps what was freed, for each thread apart.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, MIB)
+        libc.mallopt(M_ARENA_MAX, 2)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from sqlalchemy import select
 
+from meshwright.errors import JobNotFound
 from meshwright.service.db.tables import DeliveryRow
 from meshwright.service.jobs.events import LOG_LIMIT
 from meshwright.service.jobs.job import Outcome, Progress, Status
@@ -96,6 +98,11 @@ def test_a_position_counts_those_that_come_before_it(repository: JobRepository, 
     assert repository.position(jobs[0].id) == 2
     running = claimed(repository)
     assert repository.position(running.id) is None
+    placed = replace(repository.get(jobs[1].id), queue_position=repository.position(jobs[1].id))
+    assert repository.get_placed(jobs[1].id, "a") == placed
+    assert repository.get_placed(running.id, running.tenant) == repository.get(running.id)
+    with pytest.raises(JobNotFound):
+        repository.get_placed(jobs[0].id, "b")
 
 
 def test_a_job_past_its_deadline_fails_unrun(repository: JobRepository, clock: Clock) -> None:

@@ -122,6 +122,83 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
     assert order == ["folder", "folder", "file", "rename", "folder"], "each new folder in the one above it"
 
 
+def capture_of(folder: Path) -> Path:
+    for name in ("views/a", "views/b", "cameras.json"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+        os.utime(path, (0, 0))
+    return folder
+
+
+def test_a_folder_is_on_the_disk_before_it_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, order = LocalStore(tmp_path / "storage"), list[str]()
+    store.put_bytes("jobs/b/c", b"x")
+    capture, fsync, replace = capture_of(tmp_path / "capture"), os.fsync, Path.replace
+
+    def noted_fsync(handle: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    store.take_folder("jobs/a/input", capture)
+    assert order[0] == "folder", "that of jobs/a"
+    assert sorted(order[1:6]) == ["file", "file", "file", "folder", "folder"]
+    assert order[6:] == ["rename", "folder"]
+    assert not capture.exists()
+    assert all(entry.modified.timestamp() > 1 for entry in store.entries("jobs/a")), "the janitor takes it for new"
+
+
+def test_a_folder_of_another_mount_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, capture, replace = LocalStore(tmp_path / "storage"), capture_of(tmp_path / "capture"), Path.replace
+
+    def replace_files(path: Path, target: Path) -> Path:
+        if path == capture:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_files)
+    store.take_folder("jobs/a/input", capture)
+    assert [key[13:] for key, _ in store.list("jobs")] == ["cameras.json", "views/a", "views/b"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("is_other_disk", [False, True])
+def test_a_folder_is_whole_or_refused(
+    tmp_path: Path, code: int, is_other_disk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_stat = Path.stat
+
+    def stat_of(path: Path, **options: Any) -> os.stat_result:
+        found = really_stat(path, **options)
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:])) if path.name == "capture" else found
+
+    refused = StorageUnavailable if code == errno.EIO else DiskFull
+    if is_other_disk:
+        monkeypatch.setattr(Path, "stat", stat_of)
+    for nth in range(1, 50):
+        store, capture = LocalStore(tmp_path / f"storage{nth}"), capture_of(tmp_path / str(nth) / "capture")
+        with pytest.MonkeyPatch.context() as patch:
+            fault = Fault(patch, nth, code)
+            try:
+                store.take_folder("jobs/a/input", capture)
+            except refused:
+                pass
+            else:
+                assert [key[13:] for key, _ in store.list("jobs")] == ["cameras.json", "views/a", "views/b"]
+                break
+        assert fault.left <= 0, "it is refused only for a fault"
+        assert temporaries(store.root) == []
+    assert fault.left > 0
+    assert capture.exists() == is_other_disk
+    assert nth > 8
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("before", [None, b"old"])
 def test_a_crash_at_any_stage_leaves_a_whole_file_or_none(tmp_path: Path, stage: str, before: bytes | None) -> None:

@@ -35,6 +35,19 @@ def test_what_is_put_comes_out(store: Store, tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_is_taken_with_all_that_is_in_it(store: Store, tmp_path: Path) -> None:
+    many = {f"views/{n:02}.png": bytes([n]) * n for n in range(20)} | {"cameras.json": b"{}", "masks/big": DATA}
+    for name, data in many.items():
+        path = tmp_path / "capture" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    store.put_bytes("jobs/b/input/other", b"stays")
+    store.take_folder("jobs/a/input", tmp_path / "capture")
+    assert store.list("jobs/a") == sorted((f"jobs/a/input/{name}", len(data)) for name, data in many.items())
+    assert all(store.get_bytes(f"jobs/a/input/{name}") == data for name, data in many.items())
+    assert store.children("jobs") == ["a", "b"]
+
+
 def test_ranges_are_parts_of_the_whole(store: Store) -> None:
     store.put_bytes("a/b", DATA)
     size = len(DATA)

@@ -40,7 +40,7 @@ async def validate_capture(
     """
     with service.slots.take(caller.tenant):
         async with receive(request, service.settings) as upload:
-            staged = await service.gate(lambda: stage(upload, service.limits))
+            staged = await service.gate(lambda: stage(upload, service.limits), upload.size)
             found = await service.inspector.inspect(staged.path, with_rig=rig)
     error = found.get("error")
     if error is not None:

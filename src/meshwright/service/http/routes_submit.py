@@ -74,7 +74,7 @@ async def submit_batch(request: Request, service: Parts, caller: SubmitterOfOne)
     with service.slots.take(caller.tenant):
         async with receive(request, service.settings, archives=BATCH) as upload:
             submission = await _checked(service, upload)
-            staged = await service.gate(lambda: _stage_all(upload, service))
+            staged = await service.gate(lambda: _stage_all(upload, service), upload.size)
             access: Access = request.app.state.access
             for _ in staged[1:]:  # the first was counted with the request
                 access.count(caller, submission=True)
@@ -91,7 +91,7 @@ async def _receive_one(request: Request, service: Service, tenant: str) -> Accep
     with service.slots.take(tenant):
         async with receive(request, service.settings) as upload:
             submission = await _checked(service, upload)
-            staged = await service.gate(lambda: stage(upload, service.limits))
+            staged = await service.gate(lambda: stage(upload, service.limits), upload.size)
             return await service.disk(lambda: accept(service, tenant, submission, staged, key))
 
 

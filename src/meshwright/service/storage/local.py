@@ -8,10 +8,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import starmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +20,7 @@ from meshwright.service.failpoints import failpoint
 from meshwright.service.storage.store import CHUNK_BYTES, TEMPORARY, Entry, StorageUnavailable, checked_key
 from meshwright.workers import mapped
 
-WRITERS = 6  # of many files at once; of a few, one alone is as fast as the disk confirms them
-MANY = 16
+WRITERS, MANY = 6, 16  # threads for many files; a few are flushed by one as fast
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -38,18 +36,17 @@ class LocalStore:
         """See :class:`.store.Store`."""
         self._put(key, lambda temporary: shutil.copyfile(path, temporary))
 
-    def take_files(self, files: Sequence[tuple[str, Path]]) -> None:
-        """See :class:`.store.Store`; each folder is flushed once, after all files have their names."""
-        targets = [self._path(key) for key, _ in files]
-        folders = dict.fromkeys(above for target in targets for above in self._above(target))
-        with _as_ours(files[0][0] if files else "nothing"):
-            for folder in sorted({target.parent for target in targets}):
-                folder.mkdir(parents=True, exist_ok=True)
-            work = zip((path for _, path in files), targets, strict=True)
-            for _ in mapped(lambda pair: _take(*pair), work, WRITERS) if len(files) > MANY else starmap(_take, work):
-                pass
-            for folder in folders:
-                _flush(folder)
+    def take_folder(self, prefix: str, folder: Path) -> None:
+        """See :class:`.store.Store`; on the same disk the folder is moved, whole, once all of it is flushed."""
+        target = self._path(prefix)
+        failpoint("storage.before_temp")
+        with _as_ours(prefix):
+            _make_folders(target.parent, self.root)
+            if _move(folder, target):
+                return
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put_file(f"{prefix}/{path.relative_to(folder).as_posix()}", path)
 
     def put_bytes(self, key: str, data: bytes, *, create_only: bool = False) -> None:
         """See :class:`.store.Store`."""
@@ -137,11 +134,6 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key.rstrip("/"))
 
-    def _above(self, path: Path) -> list[Path]:
-        """The folders that a path lies in, from its own up to the root."""
-        parents = list(path.parents)
-        return parents[: parents.index(self.root) + 1]
-
     def _open(self, key: str) -> BinaryIO:
         path = self._path(key)
         try:
@@ -176,26 +168,6 @@ class LocalStore:
                     facts = path.stat()
                     changed = datetime.fromtimestamp(facts.st_mtime, UTC)
                     yield Entry(path.relative_to(self.root).as_posix(), facts.st_size, changed)
-
-
-def _take(path: Path, target: Path) -> None:
-    """Move a file to its place, once its bytes are on the disk; from another disk it is copied beside it first."""
-    failpoint("storage.before_temp")
-    temporary = path
-    try:
-        if path.stat().st_dev != target.parent.stat().st_dev:
-            temporary = target.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
-            shutil.copyfile(path, temporary)
-        _flush(temporary)
-        failpoint("storage.after_temp")
-        failpoint("storage.before_rename")
-        temporary.replace(target)
-    except OSError:
-        if temporary != path:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        raise
-    failpoint("storage.after_rename")
 
 
 def _pieces(source: BinaryIO, start: int, end: int | None) -> Generator[bytes]:
@@ -234,6 +206,29 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _move(folder: Path, target: Path) -> bool:
+    """Move a folder once all of it is flushed; False where that cannot be, as from another disk or mount."""
+    if folder.stat().st_dev != target.parent.stat().st_dev:
+        return False
+    found = sorted(folder.rglob("*"))
+    for path in found:
+        os.utime(path)  # stored now: the janitor goes by that
+    for _ in mapped(_flush, found, WRITERS) if len(found) > MANY else map(_flush, found):
+        pass
+    _flush(folder)
+    failpoint("storage.after_temp")
+    failpoint("storage.before_rename")
+    try:
+        folder.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    _flush(target.parent)
+    failpoint("storage.after_rename")
+    return True
 
 
 def _remove(path: Path) -> None:

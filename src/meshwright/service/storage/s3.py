@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -52,9 +52,11 @@ class S3Store:
         self._check(key, path.stat().st_size)
         failpoint("storage.after_rename")
 
-    def take_files(self, files: Sequence[tuple[str, Path]]) -> None:
+    def take_folder(self, prefix: str, folder: Path) -> None:
         """See :class:`.store.Store`."""
-        for _ in mapped(lambda file: self.put_file(*file), files, WRITERS):
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        keys = [f"{prefix}/{path.relative_to(folder).as_posix()}" for path in files]
+        for _ in mapped(lambda pair: self.put_file(*pair), zip(keys, files, strict=True), WRITERS):
             pass
 
     def put_bytes(self, key: str, data: bytes, *, create_only: bool = False) -> None:

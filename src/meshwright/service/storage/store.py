@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -37,10 +37,10 @@ class Store(Protocol):
         """Store a file of this machine."""
         ...
 
-    def take_files(self, files: Sequence[tuple[str, Path]]) -> None:
-        """Store files of this machine that nobody needs any more, by key; they may be gone from where they were.
+    def take_folder(self, prefix: str, folder: Path) -> None:
+        """Store all files of a folder that nobody needs any more, below a prefix where nothing is yet.
 
-        When it returns, all of them are stored as by `put_file`; after an error some of them may be.
+        The folder may be gone afterwards. After an error some of the files may be stored.
         """
         ...
 

@@ -36,10 +36,10 @@ NOT_FOR: dict[Role, tuple[str, ...]] = {"views": (".exr", ".npy"), "masks": (".e
 
 @dataclass(frozen=True)
 class StagedInput:
-    """A checked capture on disk: a folder, or one ZIP. ``files`` are its paths below the job's input, and on disk."""
+    """A checked capture on disk: ``path`` is a folder, or one ZIP; ``folder`` is what becomes the job's input."""
 
     path: Path
-    files: tuple[tuple[str, Path], ...]
+    folder: Path
     sha256: str
     size: int
     label: str = ""  # what the client called an archive
@@ -65,16 +65,17 @@ def stage(upload: Upload, limits: Limits) -> StagedInput:
 def stage_archive(file: ReceivedFile, limits: Limits) -> StagedInput:
     """A capture that came as a ZIP; it is kept as it is."""
     check_archive(file.path, limits)
+    path = file.path.with_name(f"{file.path.name}-capture") / ARCHIVE_NAME
+    _place([(file.path, path)])
     failpoint("intake.staged")
     digest = _digest([(ARCHIVE_NAME, file.sha256)])
-    return StagedInput(file.path, ((ARCHIVE_NAME, file.path),), digest, file.size, file.name)
+    return StagedInput(path, path.parent, digest, file.size, file.name)
 
 
 def store_input(store: Store, job_id: str, staged: StagedInput) -> None:
     """Move the files into storage; what a failure leaves there is removed again."""
-    prefix = input_prefix(job_id)
     try:
-        store.take_files([(f"{prefix}/{name}", path) for name, path in staged.files])
+        store.take_folder(input_prefix(job_id), staged.folder)
     except BaseException:
         store.delete_prefix(f"jobs/{job_id}")
         raise
@@ -90,21 +91,25 @@ def _stage_files(folder: Path, files: Sequence[ReceivedFile], limits: Limits) ->
             reason="no_views",
         )
     placed = _places(files, views)
-    try:
-        for name, file in placed:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.path.rename(target)
-    except OSError as error:
-        raise disk_fault(error) from error
+    _place([(file.path, folder / name) for name, file in placed])
     check_folder(folder, limits)
     failpoint("intake.staged")
     return StagedInput(
         folder,
-        tuple((name, folder / name) for name, _ in placed),
+        folder,
         _digest([(name, file.sha256) for name, file in placed]),
         sum(file.size for _, file in placed),
     )
+
+
+def _place(moves: Sequence[tuple[Path, Path]]) -> None:
+    try:
+        for folder in {target.parent for _, target in moves}:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, target in moves:
+            path.rename(target)
+    except OSError as error:
+        raise disk_fault(error) from error
 
 
 def _places(files: Sequence[ReceivedFile], views: Sequence[ReceivedFile]) -> list[tuple[str, ReceivedFile]]:
