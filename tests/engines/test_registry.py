@@ -12,7 +12,15 @@ from pydantic import Field
 from meshwright.capture.capture import Capture, DepthImage, View
 from meshwright.engines import registry
 from meshwright.engines.protocol import Availability, EngineOptions, describe_options
-from meshwright.engines.registry import availability, engine_statuses, find_engine, parse_options, ready_engine, resolve
+from meshwright.engines.registry import (
+    availability,
+    engine_statuses,
+    find_engine,
+    known_machine_options,
+    parse_options,
+    ready_engine,
+    resolve,
+)
 from meshwright.errors import EngineUnavailable, InputError
 
 
@@ -147,3 +155,9 @@ def test_a_description_carries_the_ranges_that_are_enforced() -> None:
     described = {info.name: info for info in describe_options(FakeOptions)}
     assert (described["steps"].minimum, described["steps"].maximum, described["steps"].default) == (1, 100, 10)
     assert all(info.help for info in described.values())
+
+
+@pytest.mark.parametrize("name", ["fusion", "nvdiffrec"])
+def test_an_option_that_takes_any_text_is_not_for_whoever_sends_a_job(name: str) -> None:
+    fields = find_engine(name).options_type.model_fields.items()
+    assert {option for option, field in fields if field.annotation is str} <= known_machine_options()

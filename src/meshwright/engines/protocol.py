@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from meshwright.progress import Context
 
 
+# `json_schema_extra` of an option that names files of the machine it runs on: not for whoever sends a job to a service.
+OF_THE_MACHINE: dict[str, Any] = {"of_the_machine": True}
+
+
 class EngineOptions(BaseModel):
     """The options that every engine understands. An engine adds its own in a subclass; unknown names are refused."""
 
@@ -89,6 +93,12 @@ class OptionInfo:
 def describe_options(options_type: type[EngineOptions]) -> tuple[OptionInfo, ...]:
     """The options of an engine in declaration order, with their ranges."""
     return tuple(_describe(name, field) for name, field in options_type.model_fields.items())
+
+
+def machine_options(options_type: type[EngineOptions]) -> frozenset[str]:
+    """The names of the options that are marked as `OF_THE_MACHINE`."""
+    fields = options_type.model_fields.items()
+    return frozenset(name for name, field in fields if field.json_schema_extra == OF_THE_MACHINE)
 
 
 def _bound(field: FieldInfo, *names: str) -> float | None:

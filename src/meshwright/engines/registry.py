@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from meshwright.capture.calibrated import CalibratedCapture
 from meshwright.capture.capture import Capture
-from meshwright.engines.protocol import Availability, Engine, EngineOptions
+from meshwright.engines.protocol import Availability, Engine, EngineOptions, machine_options
 from meshwright.errors import EngineUnavailable, InputError
 
 BOTH = ("nvdiffrec", "reconviagen")
@@ -96,6 +96,17 @@ def availability(name: str) -> Availability:
 def engine_statuses() -> tuple[EngineStatus, ...]:
     """All known engines with their state on this machine."""
     return tuple(EngineStatus(name, SUMMARIES[name], availability(name)) for name in SUMMARIES)
+
+
+def known_machine_options() -> frozenset[str]:
+    """The options, of all engines of this installation, that name files of the machine they run on."""
+    found: set[str] = set()
+    for name in engine_names():
+        try:
+            found |= machine_options(find_engine(name).options_type)
+        except EngineUnavailable:
+            continue
+    return frozenset(found)
 
 
 def parse_options(engine: Engine, values: Mapping[str, Any]) -> EngineOptions:

@@ -73,6 +73,8 @@ def test_the_finished_result_of_the_same_bytes_is_given_when_it_is_wanted(server
         ({"model_type": "fusion", "options": '{"faces": 1}'}, "bad_option"),
         ({"model_type": "fusion", "options": '{"nope": 1}'}, "bad_option"),
         ({"model_type": "nvdiffrec", "options": '{"checkpoint": "/etc/passwd"}'}, "bad_option"),
+        ({"model_type": "nvdiffrec", "options": '{"preview_folder": "/tmp/x"}'}, "bad_option"),
+        ({"model_type": "nvdiffrec", "options": '{"preview_every": 1}'}, "bad_option"),
         ({"options": "[1]"}, "json_invalid"),
         ({"options": '{"faces": NaN}'}, "json_not_finite"),
         ({"options": '{"a": ' + "[" * 100 + "]" * 100 + "}"}, "json_too_deep"),

@@ -91,10 +91,11 @@ def test_an_engine_that_ran_out_of_memory_is_run_again_lower(scripted: Place, po
     assert job.outcome.lowered == {"resolution": 128}
 
 
-def test_an_option_that_names_a_file_of_the_machine_is_refused(scripted: Place, posed_capture: Path) -> None:
-    job = scripted.done(capture=posed_capture, options={"checkpoint": "/etc/passwd"})
+@pytest.mark.parametrize("name", ["checkpoint", "preview_folder"])
+def test_an_option_that_names_a_file_of_the_machine_is_refused(scripted: Place, posed_capture: Path, name: str) -> None:
+    job = scripted.done(capture=posed_capture, options={name: "/etc/passwd"})
     assert error(job)["code"] == "VALIDATION_FAILED"
-    assert error(job)["details"] == {"reason": "bad_option", "option": "checkpoint"}
+    assert error(job)["details"] == {"reason": "bad_option", "option": name}
 
 
 def test_a_capture_that_came_as_a_zip_is_read_as_one(scripted: Place, posed_capture: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from meshwright.engines.protocol import EngineOptions
+from meshwright.engines.protocol import OF_THE_MACHINE, EngineOptions
 
 
 class NvdiffrecOptions(EngineOptions):
@@ -45,8 +45,17 @@ class NvdiffrecOptions(EngineOptions):
     checkpoint: str = Field(
         default="",
         description="A file that holds the state of the optimisation: a job that was killed goes on from it.",
+        json_schema_extra=OF_THE_MACHINE,
     )
     preview_every: int = Field(
-        default=0, ge=0, le=1000, description="Write a picture of the shape every so many rounds; 0 writes none."
+        default=0,
+        ge=0,
+        le=1000,
+        description="Write a picture of the shape every so many rounds; 0 writes none.",
+        json_schema_extra=OF_THE_MACHINE,
     )
-    preview_folder: str = Field(default="nvdiffrec-previews", description="Where those pictures are written.")
+    preview_folder: str = Field(
+        default="nvdiffrec-previews",
+        description="Where those pictures are written.",
+        json_schema_extra=OF_THE_MACHINE,
+    )

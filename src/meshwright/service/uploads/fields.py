@@ -12,7 +12,7 @@ from meshwright.capture.limits import DEFAULT_LIMITS
 from meshwright.capture.strict_json import parse_json
 from meshwright.engines.registry import BOTH, engine_names, find_engine, parse_options
 from meshwright.errors import EngineUnavailable, InputError
-from meshwright.service.worker.run_job import OF_THE_MACHINE
+from meshwright.service.worker.run_job import refuse_machine_options
 
 Role = Literal["views", "depth", "masks", "cameras", "archive"]
 
@@ -110,13 +110,7 @@ def check_options(engine: str, options: Mapping[str, Any]) -> None:
     Raises:
         InputError: reason ``bad_option``.
     """
-    for name in OF_THE_MACHINE & options.keys():
-        raise InputError(
-            f"Option {name!r} cannot be set for a job of the service.",
-            suggestion="Leave it out.",
-            reason="bad_option",
-            option=name,
-        )
+    refuse_machine_options(options)
     wanted = {"auto": engine_names(), "both": BOTH}.get(engine, tuple(engine.split(",")))
     engines = []
     for name in wanted:

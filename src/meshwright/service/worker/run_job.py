@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from meshwright.progress import Context
     from meshwright.service.worker.link import Link
 
-OF_THE_MACHINE = frozenset({"checkpoint"})  # options that name files here: not for whoever submits a job
 AFTER_ENGINES = frozenset({"assess", "package"})
 QUALITY = ("status", "summary", "metrics", "thresholds", "worst_view", "coverage", "mesh", "warnings")
 
@@ -31,7 +30,7 @@ def run_job(request: Request, context: Context, link: Link) -> Done:
     """
     from meshwright.pipeline import reconstruct
 
-    _refuse(request.options)
+    refuse_machine_options(request.options)
     link.send(Plan(lowered_options(request.engine, request.options)))
     seed = int(request.options.get("seed", 0))
     with _own_fault(context):
@@ -95,8 +94,15 @@ def _check_quality(content: Any) -> None:
     QualityReport.model_validate(content)
 
 
-def _refuse(options: Mapping[str, Any]) -> None:
-    for name in OF_THE_MACHINE & options.keys():
+def refuse_machine_options(options: Mapping[str, Any]) -> None:
+    """Refuse what names files of this machine, of whichever engine: a job comes from elsewhere.
+
+    Raises:
+        InputError: reason ``bad_option``.
+    """
+    from meshwright.engines.registry import known_machine_options
+
+    for name in sorted(known_machine_options() & options.keys()):
         raise InputError(
             f"Option {name!r} cannot be set for a job of the service.",
             suggestion="Leave it out.",
