@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,16 +39,11 @@ def listening(place: Place, url: str, **changes: Any) -> Iterator[Worker]:
     """A worker in a thread that is rung for."""
     settings = place.with_settings(queue="celery", redis_url=url)
     queue = open_queue(settings)
-    worker = Worker(settings, place.repository, place.store, queue, command=place.command, grace_s=0.0, **changes)
-    stop = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stop,))
-    thread.start()
+    assert isinstance(queue, CeleryQueue)
     try:
-        yield worker
+        with place.worker(settings=settings, queue=queue, **changes) as worker:
+            yield worker
     finally:
-        stop.set()
-        thread.join(20)
-        assert isinstance(queue, CeleryQueue)
         queue.app.close()
 
 

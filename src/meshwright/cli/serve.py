@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshwright.cli.extras import extra
+from meshwright.cli.extras import extra, load_settings
 from meshwright.cli.output import stderr
 from meshwright.errors import InputError
 
@@ -34,7 +34,7 @@ def serve(
     with extra("service"):
         from meshwright.service.server import prepare, run_server
 
-    settings = _settings(host, port, data, allow_anonymous)
+    settings = load_settings(host=host, port=port, data_dir=data, allow_anonymous=allow_anonymous or None)
     prepare(settings)
     sock = _listen(settings)
     try:
@@ -43,24 +43,6 @@ def serve(
         run_server(settings, sock, with_worker=worker)
     finally:
         sock.close()
-
-
-def _settings(host: str | None, port: int | None, data: Path | None, allow_anonymous: bool) -> Settings:
-    from pydantic import ValidationError
-
-    from meshwright.service.settings import Settings
-
-    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data, "allow_anonymous": allow_anonymous or None}
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = "MESHWRIGHT_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise InputError(
-            f"{name} cannot be used: {first['msg']}.",
-            suggestion="See docs/operations.md for the settings.",
-            reason="bad_setting",
-        ) from error
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from meshwright.cli.extras import extra
+from meshwright.cli.extras import extra, load_settings
 
 
 class Device(StrEnum):
@@ -42,6 +42,7 @@ def worker(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     devices = [each.value for each in device or [Device.CPU]]
-    unhealthy = start_worker(stop, devices=devices, engines=engine, seats=seats, grace_s=grace)
+    settings = load_settings()
+    unhealthy = start_worker(settings, stop, devices=devices, engines=engine, seats=seats, grace_s=grace)
     if unhealthy is not None:
         raise typer.Exit(1)

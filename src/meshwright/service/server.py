@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import socket
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +21,6 @@ from meshwright.service.settings import MIB, Settings
 from meshwright.service.storage import open_store
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
-SWITCH_S = 0.001  # how long the event loop waits for a thread that computes
 
 
 class Server(uvicorn.Server):
@@ -76,11 +74,7 @@ def _companion(settings: Settings) -> Companion:
 
 
 def _tune() -> None:
-    """Let answers wait less for the threads that take uploads, and give the memory of large images back at once.
-
-    Without the latter glibc keeps what was freed, for each thread apart.
-    """
-    sys.setswitchinterval(SWITCH_S)
+    """Give the memory of large images back at once: glibc keeps what was freed, for each thread apart."""
     with suppress(OSError, AttributeError, TypeError):  # another C library
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, MIB)

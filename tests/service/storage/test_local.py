@@ -98,10 +98,8 @@ def test_whichever_write_fails_nothing_half_done_is_seen(tmp_path: Path, code: i
     assert failures == nth - 1 >= 8, "every call was made to fail once"
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a power cut leaves an empty file of that name; the name itself is flushed with its folder."""
-    store = LocalStore(tmp_path)
-    store.put_bytes("jobs/a", b"old")
+def noted_order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that each flush and each renaming from now on adds itself to."""
     order: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
@@ -115,6 +113,14 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "replace", noted_replace)
+    return order
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a power cut leaves an empty file of that name; the name itself is flushed with its folder."""
+    store = LocalStore(tmp_path)
+    store.put_bytes("jobs/a", b"old")
+    order = noted_order(monkeypatch)
     store.put_bytes("jobs/a", b"new")
     assert order == ["file", "rename", "folder"]
     order.clear()
@@ -132,20 +138,9 @@ def capture_of(folder: Path) -> Path:
 
 
 def test_a_folder_is_on_the_disk_before_it_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, order = LocalStore(tmp_path / "storage"), list[str]()
+    store, capture = LocalStore(tmp_path / "storage"), capture_of(tmp_path / "capture")
     store.put_bytes("jobs/b/c", b"x")
-    capture, fsync, replace = capture_of(tmp_path / "capture"), os.fsync, Path.replace
-
-    def noted_fsync(handle: int) -> None:
-        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
-        fsync(handle)
-
-    def noted_replace(path: Path, target: Path) -> Path:
-        order.append("rename")
-        return replace(path, target)
-
-    monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(Path, "replace", noted_replace)
+    order = noted_order(monkeypatch)
     store.take_folder("jobs/a/input", capture)
     assert order[0] == "folder", "that of jobs/a"
     assert sorted(order[1:6]) == ["file", "file", "file", "folder", "folder"]

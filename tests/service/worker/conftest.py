@@ -55,7 +55,8 @@ class Place:
         """A worker in a thread, stopped at the end of the block."""
         options = {"command": self.command, "grace_s": 0.0} | changes
         settings = options.pop("settings", self.settings)
-        worker = Worker(settings, self.repository, self.store, EmbeddedQueue(settings.poll_s), **options)
+        queue = options.pop("queue", None) or EmbeddedQueue(settings.poll_s)
+        worker = Worker(settings, self.repository, self.store, queue, **options)
         stop = threading.Event()
         thread = threading.Thread(target=worker.run, args=(stop,))
         thread.start()

@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
+from meshwright.service.settings import Settings
 from meshwright.service.worker.start import start_worker
 
 HERE = Path(__file__).resolve().parent
@@ -26,7 +27,7 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     command = (sys.executable, str(HERE / asked.script), *asked.arguments)
-    start_worker(stop, devices=("cpu", "cuda"), seats=asked.seats, grace_s=asked.grace, command=command)
+    start_worker(Settings(), stop, devices=("cpu", "cuda"), seats=asked.seats, grace_s=asked.grace, command=command)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from meshwright.engines.nvdiffrec.observations import beside_jump
+from meshwright.engines.nvdiffrec.observations import beside_jump, reduced_size
 from meshwright.geometry.mesh import Coverage, TexturedMesh
 from meshwright.rendering.differentiable import (
     CameraBatch,
@@ -53,7 +53,7 @@ def refine_texture(
     if mesh.uv is None or mesh.texture is None or rounds == 0:
         return mesh
     start = torch.tensor(mesh.texture, dtype=torch.float32, device=device)
-    photos = mapped(lambda view: registered_photo(view, *_size(view, size)), capture.views)
+    photos = mapped(lambda view: registered_photo(view, *reduced_size(view.rgb.shape, size)), capture.views)
     texture = start
     views = [_Look.of(mesh, view, *photo, device) for view, photo in zip(capture.views, photos, strict=True)]
     for done in range(rounds):
@@ -92,21 +92,19 @@ class _Look:
     def of(mesh: TexturedMesh, view: CalibratedView, photo: np.ndarray, inside: np.ndarray, device: str) -> _Look:
         """The view at the size of ``photo``, its `registered_photo`."""
         height, width = photo.shape[:2]
-        camera = CameraBatch.of([view.camera.resized(width, height)], device)
-        vertices = torch.tensor(mesh.vertices, dtype=torch.float32, device=device)
-        faces = torch.tensor(mesh.faces, dtype=torch.int32, device=device)
-        seen = rasterize(camera.project(vertices), faces, height, width, camera.perspective)
+        seen = drawn_in(mesh, view, height, width, device)
         weight = torch.tensor(look_weight(mesh, view, seen, inside), device=device)
         counts = weight > 0
         uv, lod = _coordinates(mesh, seen)
         return _Look(uv[counts], lod[counts], torch.tensor(photo, device=device)[counts], weight[counts])
 
 
-def _size(view: CalibratedView, size: int) -> tuple[int, int]:
-    """Height and width with ``size`` pixels along the longer side, at most the photo's own."""
-    scale = min(1.0, size / max(view.rgb.shape[:2]))
-    height, width = (max(1, round(side * scale)) for side in view.rgb.shape[:2])
-    return height, width
+def drawn_in(mesh: TexturedMesh, view: CalibratedView, height: int, width: int, device: str) -> Fragments:
+    """What one view sees of the mesh, at ``height`` x ``width`` pixels."""
+    camera = CameraBatch.of([view.camera.resized(width, height)], device)
+    vertices = torch.tensor(mesh.vertices, dtype=torch.float32, device=device)
+    faces = torch.tensor(mesh.faces, dtype=torch.int32, device=device)
+    return rasterize(camera.project(vertices), faces, height, width, camera.perspective)
 
 
 def _coordinates(mesh: TexturedMesh, seen: Fragments) -> tuple[Float[Tensor, "h w 2"], Float[Tensor, "h w"]]:

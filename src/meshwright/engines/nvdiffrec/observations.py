@@ -46,7 +46,7 @@ class Observations:
 
 def observe(capture: CalibratedCapture, size: int, device: str = "cpu") -> Observations:
     """The capture at ``size`` pixels along the longer side of its first view, at most that view's own."""
-    height, width = _image_size(capture.views[0], size)
+    height, width = reduced_size(capture.views[0].mask.shape, size)
     views, diagonal = capture.views, capture.diagonal
     noise = [depth_noise(view) for view in views]
     depth, trust = zip(*(_depth(view, height, width, diagonal) for view in views), strict=True)
@@ -84,8 +84,9 @@ def depth_noise(view: CalibratedView) -> float:
     return float(size[size <= np.percentile(size, TRIMMED)].mean() / (TRIMMED_MEAN * np.sqrt(6)))
 
 
-def _image_size(view: CalibratedView, size: int) -> tuple[int, int]:
-    height, width = view.mask.shape
+def reduced_size(shape: Sequence[int], size: int) -> tuple[int, int]:
+    """Height and width of an image (h, w, ...) with ``size`` pixels along its longer side, at most its own."""
+    height, width = shape[:2]
     scale = min(1.0, size / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

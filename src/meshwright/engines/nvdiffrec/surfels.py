@@ -10,19 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from meshwright.capture.calibrated import CalibratedCapture, CalibratedView
-from meshwright.engines.nvdiffrec.appearance import (
-    look_weight,
-    registered_photo,
-)
+from meshwright.engines.nvdiffrec.appearance import drawn_in, look_weight, registered_photo
+from meshwright.engines.nvdiffrec.observations import reduced_size
 from meshwright.geometry.mesh import TexturedMesh
 from meshwright.geometry.tangents import vertex_tangents
 from meshwright.rendering.arrays import normalized
 from meshwright.rendering.color import srgb_to_linear
 from meshwright.rendering.differentiable import (
-    CameraBatch,
     Fragments,
     interpolate,
-    rasterize,
     sample_texture,
     texture_lod,
 )
@@ -59,12 +55,8 @@ class Surfels:
 
 def surfels_of(mesh: TexturedMesh, view: CalibratedView, size: int, device: str) -> Surfels:
     """The view at ``size`` pixels along the longer side, at most the photo's own. The mesh has a texture."""
-    scale = min(1.0, size / max(view.rgb.shape[:2]))
-    height, width = (max(1, round(side * scale)) for side in view.rgb.shape[:2])
-    camera = CameraBatch.of([view.camera.resized(width, height)], device)
-    vertices = torch.tensor(mesh.vertices, dtype=torch.float32, device=device)
-    faces = torch.tensor(mesh.faces, dtype=torch.int32, device=device)
-    seen = rasterize(camera.project(vertices), faces, height, width, camera.perspective)
+    height, width = reduced_size(view.rgb.shape, size)
+    seen = drawn_in(mesh, view, height, width, device)
     photo, inside = registered_photo(view, height, width)
     weight = torch.tensor(look_weight(mesh, view, seen, inside), device=device).reshape(-1)
     pixel = (weight > 0).nonzero()[:, 0]

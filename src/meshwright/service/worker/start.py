@@ -18,6 +18,7 @@ from meshwright.service.worker.worker import GRACE_S, Worker
 
 
 def start_worker(
+    settings: Settings,
     stop: threading.Event,
     *,
     devices: Sequence[str] = ("cpu",),
@@ -25,10 +26,8 @@ def start_worker(
     seats: int = 1,
     grace_s: float = GRACE_S,
     command: Sequence[str] = CHILD_COMMAND,
-    settings: Settings | None = None,
 ) -> str | None:
     """Work until ``stop`` is set; returns why it ended before that, if it did."""
-    settings = settings or Settings()
     logs.configure(settings.log_level, settings.log_format)
     database = Database(settings.database)
     try:
