@@ -23,7 +23,7 @@ demo: $(VENV)/.warm ## install, reconstruct the shipped sample, print where the 
 	@$(BIN)/meshwright reconstruct $(DEMO_CAPTURE) -o $(DEMO_OUT) --texture-size 1024 --overwrite  # its photos have 768 px
 
 test: $(VENV)/.test ## every test that needs no server, browser, Node or GPU
-	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not services and not gpu and not slow"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not services and not gpu and not slow" --ignore tests/services  # imports more
 
 test-services: $(VENV)/.services ## tests with outside programs (Node's glTF validator); installs what is missing where it may
 	@.ci/services
